@@ -1,0 +1,154 @@
+"""From keywords to a `GenerateRequest`, and what goes with it; the same for both clients."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+
+import grpc
+
+from sidecard.v1 import content_pb2, generation_pb2
+from sidecard_client.errors import SidecardError, Unavailable
+from sidecard_client.status import absent, typed
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:7411"
+
+OPTIONS: Final = (
+    # The daemon has the limits, and names the field that is over one.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # The daemon is beside us: no proxy leads there, and no DNS record configures it.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    # It is back within a second of a restart; gRPC would wait up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A daemon that hangs is noticed in a long silence too; it takes a ping every 5 s or less often.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+Fields: TypeAlias = Mapping[str, Any]
+"""A message of the contract as a dict: `{"name": "f", "input_schema": {"type": "object"}}`."""
+
+_T = TypeVar("_T")
+
+
+class Options(TypedDict, total=False):
+    """What a call may say besides its prompt: the fields of `GenerateRequest`, and how to call.
+
+    Messages are given as in the contract or as dicts; `content` may be a text or a list:
+    `{"role": "user", "content": "hi"}`. None leaves a field to the daemon.
+    `timeout_s`: most seconds the call may take, None for the daemon's own limit.
+    `request_id`: 1 to 128 of a-z, A-Z, 0-9 and ._:/+=@-; one is made if left out.
+    """
+
+    model: str | None
+    messages: Sequence[content_pb2.Message | Fields]
+    system: str | None
+    system_blocks: Sequence[content_pb2.ContentBlock | Fields]
+    max_tokens: int | None
+    stop_sequences: Sequence[str]
+    tools: Sequence[generation_pb2.Tool | Fields]
+    tool_choice: generation_pb2.ToolChoice | Fields | None
+    thinking: generation_pb2.Thinking | Fields | None
+    output_schema: Fields | None
+    cache: generation_pb2.CachePolicy | Fields | None
+    fallback: generation_pb2.FallbackPolicy | Fields | None
+    priority: generation_pb2.Priority | str
+    max_cost_nano_usd: int | None
+    max_input_tokens: int | None
+    tenant: str | None
+    labels: Mapping[str, str]
+    extra: Fields | None
+    timeout_s: float | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that is ready to be sent to `address`."""
+
+    request: generation_pb2.GenerateRequest
+    address: str
+    request_id: str
+    timeout_s: float | None
+
+    def send(self, method: Callable[..., _T], request: object = None) -> _T:
+        """Start the RPC of a stub, of either of gRPC's APIs."""
+        metadata = (("x-request-id", self.request_id),)
+        return method(request or self.request, timeout=self.timeout_s, metadata=metadata)
+
+    def error(self, error: grpc.RpcError, partial_text: str = "") -> SidecardError:
+        """Return what gRPC's error means."""
+        return typed(error, self.address, self.request_id, partial_text)
+
+    def unready(self, waited_s: float) -> SidecardError:
+        """Return the error for a daemon that didn't take connections in time."""
+        details = f"waited {waited_s:g} s"
+        return Unavailable(absent(self.address, details), request_id=self.request_id)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise gRPC's errors as `SidecardError`s."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise self.error(error) from error
+
+
+class Caller:
+    """What both clients are told once, for all their calls.
+
+    `address` is `host:port` or `unix:///path`; by default $SIDECARD_ADDRESS, or 127.0.0.1:7411.
+    `timeout_s` and `tenant` hold for calls that don't say.
+    `wait_for_ready_s`: how long the first call waits for a daemon that is still starting.
+    Raises ValueError for another kind of address.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        timeout_s: float | None = None,
+        tenant: str = "",
+        wait_for_ready_s: float = 0,
+    ) -> None:
+        self.address = address or os.environ.get("SIDECARD_ADDRESS") or DEFAULT_ADDRESS
+        if "://" in self.address and not self.address.startswith("unix:///"):
+            raise ValueError(f"{self.address!r} is neither host:port nor unix:///path")
+        self.timeout_s = timeout_s
+        self.tenant = tenant
+        self._wait_for_ready_s = wait_for_ready_s
+
+    def _ask(self, prompt: str | None, options: Options) -> Question:
+        fields: dict[str, Any] = {"tenant": self.tenant, **options}
+        timeout_s = fields.pop("timeout_s", self.timeout_s)
+        request_id = fields.pop("request_id", None) or secrets.token_hex(8)
+        return Question(build(prompt, fields), self.address, request_id, timeout_s)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.address}>"
+
+
+def build(prompt: str | None, fields: Fields) -> generation_pb2.GenerateRequest:
+    """Return the request; raises TypeError for what is no field of it, ValueError inside one."""
+    known = generation_pb2.GenerateRequest.DESCRIPTOR.fields_by_name
+    if unknown := sorted(fields.keys() - known.keys()):
+        raise TypeError(f"unexpected keyword argument: {', '.join(unknown)}")
+    messages = [_message(message) for message in fields.get("messages") or ()]
+    return generation_pb2.GenerateRequest(**{**fields, "prompt": prompt, "messages": messages})
+
+
+def _message(message: content_pb2.Message | Fields) -> content_pb2.Message:
+    if isinstance(message, content_pb2.Message):
+        return message
+    role, content = message["role"], message["content"]
+    if isinstance(role, str):
+        role = content_pb2.Role.Value(f"ROLE_{role.upper().removeprefix('ROLE_')}")
+    blocks = [content] if isinstance(content, str) else content
+    content = [{"text": {"text": block}} if isinstance(block, str) else block for block in blocks]
+    return content_pb2.Message(**{**message, "role": role, "content": content})

@@ -1,0 +1,124 @@
+"""The composition root: configuration in, a daemon out.
+
+`build_stack` is the architecture; read it first.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sidecard.config.schema import Config
+from sidecard.config.simulate import KEY_VARIABLE
+from sidecard.config.simulate import Upstream as Means
+from sidecard.core.call import Route, Target
+from sidecard.core.clock import Clock, SystemClock
+from sidecard.core.handler import Handler
+from sidecard.core.ports import CallSink
+from sidecard.layers.observe import Observe
+from sidecard.server import lifecycle
+from sidecard.server.decode import Decoder
+from sidecard.server.grpc_server import GrpcServer, Listen
+from sidecard.server.servicer import GenerationServicer
+from sidecard.telemetry.access import AccessLog
+from sidecard.upstream.client import Client
+from sidecard.upstream.count import TokenCounter
+from sidecard.upstream.direct import Direct
+from sidecard.upstream.handler import Limits, Upstream
+from sidecard.upstream.keys import FileKey, FixedKey, KeySource
+from sidecard.upstream.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+
+def build_stack(client: Client, *, limits: Limits, sink: CallSink, clock: Clock) -> Handler:
+    """Return the handler that answers calls, put together from the inside out."""
+    # One attempt at one target: nothing is returned before its first content is in hand.
+    stack: Handler = Upstream(client, limits=limits, clock=clock)
+    # Whatever became of the call, it is noted once, as the caller saw it.
+    stack = Observe(stack, sink=sink, clock=clock)
+    return stack
+
+
+async def serve(config: Config, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
+    """Run the daemon until a signal; return the exit status. Raises `AddressError`."""
+    async with open_transport(config, means, env) as transport:
+        server = build_server(config, transport, as_json=as_json)
+
+        def started() -> None:
+            _log.info("serving", extra={"grpc": server.address, "upstream": repr(transport)})
+
+        return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
+
+
+@asynccontextmanager
+async def open_transport(
+    config: Config, means: Means, env: Mapping[str, str]
+) -> AsyncIterator[Transport]:
+    """Open the way to the upstream that is meant, and close it at the end."""
+    if means == "simulated":
+        # The simulator's web server is for laptops: a daemon with a key never loads it.
+        from sidecard.simulator.server import Simulator  # noqa: PLC0415
+
+        _log.warning("SIMULATED ANSWERS", extra={"why": "no API key is configured"})
+        async with Simulator() as simulator:
+            key = FixedKey("simulated", origin="the simulator's key")
+            transport: Transport = _direct(simulator.base_url, key, config)
+            yield transport
+            await transport.aclose()
+        return
+    transport = _direct(config.upstream.base_url, _key(config, env), config)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+def build_server(config: Config, transport: Transport, *, as_json: bool) -> GrpcServer:
+    """Return the daemon's server over a transport that somebody else closes."""
+    clock = SystemClock()
+    client = Client(transport, clock=clock)
+    timeouts = config.timeouts
+    limits = Limits(timeouts.first_event_s, timeouts.idle_s, config.upstream.max_answer_bytes)
+    sink = AccessLog(clock=clock, as_json=as_json)
+    servicer = GenerationServicer(
+        build_stack(client, limits=limits, sink=sink, clock=clock),
+        count=TokenCounter(client, timeout_s=timeouts.first_event_s),
+        decoder=Decoder(routes=_routes(config), allowed_models=config.upstream.models),
+        clock=clock,
+        total_s=timeouts.total_s,
+        max_message_bytes=config.listen.max_message_bytes,
+    )
+    return GrpcServer(servicer, _listen(config))
+
+
+def _direct(base_url: str, key: KeySource, config: Config) -> Direct:
+    return Direct(base_url, key, connect_timeout_s=config.timeouts.connect_s)
+
+
+def _key(config: Config, env: Mapping[str, str]) -> KeySource:
+    if (file := config.upstream.api_key_file) is not None:
+        return FileKey(Path(file))
+    return FixedKey(env[KEY_VARIABLE], origin=f"${KEY_VARIABLE}")
+
+
+def _routes(config: Config) -> Mapping[str, Route]:
+    return {
+        name: Route(
+            name=name,
+            targets=tuple([Target(t.model, t.max_output_tokens) for t in route.targets]),
+            max_tokens=route.max_tokens,
+        )
+        for name, route in config.routes.items()
+    }
+
+
+def _listen(config: Config) -> Listen:
+    listen = config.listen
+    return Listen(
+        grpc=listen.grpc,
+        unix_mode=int(listen.unix_mode, 8),
+        max_message_bytes=listen.max_message_bytes,
+        keepalive_s=listen.keepalive_s,
+        reflection=listen.reflection,
+    )

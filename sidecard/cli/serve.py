@@ -1,0 +1,35 @@
+"""`sidecard serve`: the daemon."""
+
+import argparse
+import logging
+import os
+import sys
+
+import uvloop
+
+from sidecard.cli import configured
+from sidecard.telemetry import log
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's flags."""
+    configured.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal; 2 when the configuration or the address is no good."""
+    plan = configured.plan(arguments, os.environ)
+    if plan is None:
+        return 2
+    settings = plan.loaded.config.log
+    as_json = log.configure(settings.level, settings.format)
+    # Imported only now: a mistake in the configuration is told without the wait for gRPC.
+    from sidecard.app import serve  # noqa: PLC0415
+    from sidecard.server.address import AddressError  # noqa: PLC0415
+
+    try:
+        return uvloop.run(serve(plan.loaded.config, plan.upstream, os.environ, as_json=as_json))
+    except AddressError as error:
+        logging.getLogger(__name__).debug("not started", exc_info=error)
+        print(f"sidecard: {error}", file=sys.stderr)
+        return 2

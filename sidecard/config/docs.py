@@ -1,0 +1,104 @@
+"""The page `docs/config.md`: `python -m sidecard.config.docs` makes it of the schema."""
+
+import json
+import sys
+from collections.abc import Iterator
+from inspect import getdoc
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from sidecard.config.schema import Config, Route, Target
+
+EXAMPLE: Final = """\
+upstream:
+  api_key_file: /run/secrets/anthropic/key
+routes:
+  default:
+    targets: [{model: claude-sonnet-5-5}]
+  thorough:
+    max_tokens: 32000
+    targets:
+      - {model: claude-opus-5-5, max_output_tokens: 64000}
+timeouts:
+  total_s: 300
+log:
+  format: json
+"""
+
+_HEAD: Final = f"""\
+# Configuration
+
+<!-- Made from sidecard/config/schema.py by `python -m sidecard.config.docs`. -->
+
+With no configuration at all the daemon serves, and with no key either it simulates.
+`sidecard check` lists every mistake in a configuration, and `sidecard serve` refuses to start
+with the same list.
+
+A value comes from the first of these that has it:
+
+1. a flag of the command,
+2. the environment: `SIDECARD_<SECTION>__<FIELD>`, as `SIDECARD_TIMEOUTS__IDLE_S=30`.
+   Lists and mappings are written as in JSON: `SIDECARD_UPSTREAM__MODELS='["claude-*"]'`.
+   A route is set by `SIDECARD_ROUTES__<NAME>` or a field of it by
+   `SIDECARD_ROUTES__<NAME>__<FIELD>`. An empty variable counts as not set,
+3. the YAML file at `--config`, or else at `$SIDECARD_CONFIG`,
+4. the default.
+
+Unknown keys, keys that are given twice and unknown `SIDECARD_` variables are mistakes.
+YAML is read as version 1.2 has it: `no` is a text, and so is `0600`.
+
+```yaml
+{EXAMPLE}```
+
+## The key, and whether answers are real
+
+The first of these that holds decides:
+
+1. `upstream.simulate: always`: answers are simulated.
+2. `upstream.transport: sdk`, or an `upstream.sdk_client` other than `anthropic`:
+   the `anthropic` package finds its credentials.
+3. `upstream.api_key_file`, else `$ANTHROPIC_API_KEY`: the API, with that key.
+4. `upstream.transport: auto`, and the environment has credentials for the `anthropic` package:
+   `ANTHROPIC_AUTH_TOKEN`, `ANTHROPIC_PROFILE`, `ANTHROPIC_CONFIG_DIR`,
+   or workload identity (`ANTHROPIC_FEDERATION_RULE_ID`, `ANTHROPIC_ORGANIZATION_ID`
+   and `ANTHROPIC_IDENTITY_TOKEN` or `ANTHROPIC_IDENTITY_TOKEN_FILE`).
+5. `upstream.simulate: auto`, and nothing says that a real upstream is meant: no file,
+   no other setting of `upstream`, no `ANTHROPIC_` variable, no Kubernetes:
+   answers are simulated.
+6. Otherwise the missing key is a mistake.
+"""
+
+
+def page() -> str:
+    """Return the page's text."""
+    return "\n".join((_HEAD, *_sections()))
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+        else:
+            default = json.dumps(Config().model_dump(mode="json", exclude_none=True)[name])
+            yield f"## `{name}`\n\n{field.description}\nDefault: `{default}`\n"
+            yield f"### A route\n\n{getdoc(Route)}\n\n{_table(Route)}"
+            yield f"### A target\n\n{getdoc(Target)}\n\n{_table(Target)}"
+
+
+def _table(section: type[BaseModel]) -> str:
+    rows = [
+        f"| `{name}` | {_default(field)} | {field.description} |"
+        for name, field in section.model_fields.items()
+    ]
+    return "\n".join(("| Field | Default | Meaning |", "|---|---|---|", *rows, ""))
+
+
+def _default(field: FieldInfo) -> str:
+    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,85 @@
+"""`SIDECARD_<SECTION>__<FIELD>`: settings from the environment and from flags, as paths and values.
+
+A value is a scalar as in YAML, or a list or mapping in YAML's flow form, of which JSON is a part:
+`SIDECARD_UPSTREAM__MODELS='["claude-*"]'`. An empty variable is as good as none.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from sidecard.config.problems import Problem
+from sidecard.config.scalars import scalar
+from sidecard.config.schema import Config
+from sidecard.config.tree import field_at, fields_of, key_hint
+from sidecard.core.jsonio import JsonValue
+
+PREFIX: Final = "SIDECARD_"
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+KNOWN: Final = frozenset({CONFIG_VARIABLE, f"{PREFIX}ADDRESS"})
+# Kubernetes sets these for a service named sidecard, or sidecard-something.
+_SERVICE_LINK: Final = re.compile(
+    r"SIDECARD_(?:\w+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value for one path, and where it is from, in words."""
+
+    path: tuple[str, ...]
+    value: JsonValue
+    source: str
+
+
+def from_environment(env: Mapping[str, str]) -> tuple[list[Setting], list[Problem]]:
+    """Return what the environment sets, and its mistakes."""
+    settings: list[Setting] = []
+    problems: list[Problem] = []
+    for name in sorted(env):
+        known = name in KNOWN or _SERVICE_LINK.fullmatch(name)
+        if not name.startswith(PREFIX) or known or not env[name].strip():
+            continue
+        path = tuple(name.removeprefix(PREFIX).lower().split("__"))
+        if name.isupper() and len(path) > 1 and field_at(path):
+            settings.append(Setting(path, value_of(env[name]), f"environment variable {name}"))
+        else:
+            problems.append(Problem(name, "environment", f"unknown variable{_hint(name, path)}"))
+    return settings, problems
+
+
+def from_flags(flags: Mapping[str, str]) -> list[Setting]:
+    """Return what flags set: dotted paths to values."""
+    return [
+        Setting(tuple(path.split(".")), value_of(text), "command line")
+        for path, text in flags.items()
+    ]
+
+
+def value_of(text: str) -> JsonValue:
+    """Return the value that a text stands for; a text that is no YAML stands for itself."""
+    text = text.strip()
+    if text[:1] not in ("[", "{", '"', "'"):
+        return scalar(text)
+    from sidecard.config.document import parse  # noqa: PLC0415  # yaml, which few settings need
+
+    document = parse(text)
+    return text if document.problems else document.values
+
+
+def variable(path: Iterable[str]) -> str:
+    """Return the name of the variable that sets a field."""
+    return PREFIX + "__".join(path).upper()
+
+
+def _hint(name: str, path: tuple[str, ...]) -> str:
+    if hint := key_hint(path[-1]):
+        return f"; {hint}"
+    if path == ("routes",):
+        return f"; did you mean {PREFIX}ROUTES__<NAME>?"
+    names = [variable(known) for known in fields_of(Config) if len(known) > 1] + sorted(KNOWN)
+    close = get_close_matches(name.upper(), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; expected {PREFIX}<SECTION>__<FIELD>"

@@ -1,0 +1,94 @@
+"""Calls: what a caller asks, decoded and checked, and where it may go."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Self
+
+from sidecard.core.jsonio import JsonObject
+
+
+class Mode(Enum):
+    """How the caller wants the answer: a unary call commits at the whole message."""
+
+    UNARY = "unary"
+    STREAM = "stream"
+
+
+class Priority(Enum):
+    """Who goes first when calls have to wait."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class CacheMode(Enum):
+    """What a call lets the cache do; ONLY never reaches the upstream."""
+
+    DEFAULT = "default"
+    BYPASS = "bypass"
+    REFRESH = "refresh"
+    ONLY = "only"
+
+
+class LastResort(Enum):
+    """What may stand in for an answer when every target failed."""
+
+    STALE = "stale"
+    DEFERRED = "deferred"
+    STATIC = "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A (provider, model, credentials) that a call can go to.
+
+    `max_output_tokens` is the most that the model writes, None when that isn't known.
+    """
+
+    model: str
+    max_output_tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How the target is named in answers, metrics and logs."""
+        return self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A name that callers use, and the targets behind it in order of preference."""
+
+    name: str
+    targets: tuple[Target, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One question, immutable, so that it can be retried, hedged and shared as it is.
+
+    `messages` and `parameters` together are the body of the upstream's request,
+    without `model` and `stream`, which belong to the target and to the transport.
+    `deadline` is a moment of `Clock.now`, in seconds.
+    `cache_ttl_s` and `max_cost_nano_usd` are None when the caller left them to the configuration.
+    """
+
+    request_id: str
+    tenant: str
+    route: Route
+    target: Target
+    messages: tuple[JsonObject, ...]
+    parameters: JsonObject
+    deadline: float
+    mode: Mode = Mode.UNARY
+    priority: Priority = Priority.INTERACTIVE
+    output_schema: JsonObject | None = None
+    cache_mode: CacheMode = CacheMode.DEFAULT
+    cache_ttl_s: float | None = None
+    last_resorts: frozenset[LastResort] = frozenset()
+    max_cost_nano_usd: int | None = None
+    labels: JsonObject = field(default_factory=dict)
+
+    def to(self, target: Target) -> Self:
+        """Return the same call, bound for another target."""
+        return replace(self, target=target)

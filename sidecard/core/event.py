@@ -1,0 +1,78 @@
+"""Events: what a reply's stream is made of, a closed union of frozen types.
+
+They mirror the Messages API's server-sent events without their envelopes:
+`Started Usage (BlockStarted Delta* BlockStopped)* Usage* Finished`.
+A stream that ends without `Finished` is broken, whatever came before.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sidecard.core.jsonio import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer exists: its id and model, and message fields this version doesn't model."""
+
+    message_id: str
+    model: str
+    extra: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStarted:
+    """A content block opens; `block` is its JSON before any delta."""
+
+    index: int
+    block: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of block `index`, as the upstream sent it: `{"type": "text_delta", "text": …}`."""
+
+    index: int
+    delta: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStopped:
+    """Block `index` is complete."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens used so far, cumulative: a later one replaces an earlier one.
+
+    As the Messages API counts them,
+    the input is `input_tokens + cache_read_tokens + cache_write_tokens`.
+    `cache_write_1h_tokens` is the part of `cache_write_tokens` kept for an hour, which costs more.
+    `raw` is the upstream's own usage object.
+    Counts are never negative.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_search_requests: int = 0
+    raw: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole: why it stopped, and message fields this version doesn't model."""
+
+    stop_reason: str
+    stop_sequence: str | None = None
+    extra: JsonObject = field(default_factory=dict)
+
+
+Event: TypeAlias = Started | BlockStarted | Delta | BlockStopped | Usage | Finished
+
+Batch: TypeAlias = tuple[Event, ...]
+"""What one read of the upstream brought: delivered together, since a message a piece is dear."""

@@ -1,0 +1,28 @@
+"""Messages: a whole answer in the terms of the Messages API. `fold` makes one of a stream."""
+
+from dataclasses import dataclass, field
+
+from sidecard.core.event import Usage
+from sidecard.core.jsonio import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A complete answer. Safe to share between tasks.
+
+    `content` holds the blocks as the upstream's JSON objects;
+    `extra` the message's fields that this version doesn't model.
+    """
+
+    id: str
+    model: str
+    content: tuple[JsonObject, ...]
+    stop_reason: str
+    stop_sequence: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    extra: JsonObject = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All text blocks, joined."""
+        return "".join([b.get("text") or "" for b in self.content if b.get("type") == "text"])

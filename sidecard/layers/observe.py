@@ -1,0 +1,52 @@
+"""Observe: takes note of every call, whatever becomes of it.
+
+Outermost, so that what it sees is what the caller got.
+"""
+
+import asyncio
+
+from sidecard.core.call import Call
+from sidecard.core.clock import Clock
+from sidecard.core.errors import DeadlineExceeded
+from sidecard.core.handler import Handler
+from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.ports import CallSink
+from sidecard.core.reply import Reply
+
+
+class Observe:
+    """State: how many calls are open. Safe to share."""
+
+    def __init__(self, next_: Handler, *, sink: CallSink, clock: Clock) -> None:
+        self._next = next_
+        self._sink = sink
+        self._clock = clock
+        self.open = 0
+
+    async def __call__(self, call: Call) -> Reply:
+        """Pass the call on; the sink hears of its end exactly once."""
+        began = self._clock.now()
+        self.open += 1
+        try:
+            reply = await self._next(call)
+        except BaseException as error:
+            self._settle(call, None, self._outcome(call, error), began)
+            raise
+        reply.on_end(lambda outcome: self._settle(call, reply, outcome, began))
+        return reply
+
+    def _settle(self, call: Call, reply: Reply | None, outcome: Outcome, began: float) -> None:
+        self.open -= 1
+        self._sink(call, reply.head if reply else None, outcome, began=began)
+
+    def _outcome(self, call: Call, error: BaseException) -> Outcome:
+        """Tell a caller who left from a deadline: both reach a layer as a cancellation."""
+        now = self._clock.now()
+        if not isinstance(error, asyncio.CancelledError):
+            return Outcome(Ending.FAILED, getattr(error, "usage", None), error, None, now)
+        if now < call.deadline:
+            return Outcome(Ending.ABANDONED, None, error, None, now)
+        return Outcome(Ending.FAILED, None, DeadlineExceeded("the deadline passed"), None, now)
+
+    def __repr__(self) -> str:
+        return f"<Observe, {self.open} open>"

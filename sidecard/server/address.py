@@ -1,0 +1,76 @@
+"""Where the daemon listens: a loopback port, or a socket file that only its owner opens."""
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+
+_UNIX = "unix://"
+
+
+class AddressError(Exception):
+    """The address can't be listened on; `str()` says why and what to do."""
+
+
+def bind(server: grpc.aio.Server, address: str, unix_mode: int) -> str:
+    """Add `address` (`host:port` or `unix:///path`) to the server; return it as bound.
+
+    Raises `AddressError`.
+    """
+    if address.startswith(_UNIX):
+        return _bind_unix(server, Path(address.removeprefix(_UNIX)), unix_mode)
+    host = address.rpartition(":")[0]
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        msg = f"can't listen on {address}: it is in use, or not an address of this machine"
+        raise AddressError(msg) from None
+    return f"{host}:{port}"
+
+
+def release(address: str) -> None:
+    """Remove the socket file of an address that `bind` returned."""
+    if address.startswith(_UNIX):
+        Path(address.removeprefix(_UNIX)).unlink(missing_ok=True)
+
+
+def _bind_unix(server: grpc.aio.Server, path: Path, mode: int) -> str:
+    _clear_stale(path)
+    try:
+        with _umask(0o777 & ~mode):  # Never open to others, not even for a moment.
+            server.add_insecure_port(f"unix:{path}")
+        path.chmod(mode)
+    except (RuntimeError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is the folder there?"
+        msg = f"can't listen on {_UNIX}{path}: {reason}"
+        raise AddressError(msg) from None
+    return f"{_UNIX}{path}"
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the socket that a killed process left; refuse to take one that is in use."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            msg = f"can't listen on {_UNIX}{path}: there is something that is no socket"
+            raise AddressError(msg)
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
+        probe.settimeout(1)
+        probe.connect(str(path))
+        msg = f"can't listen on {_UNIX}{path}: another process does"
+        raise AddressError(msg)
+    path.unlink()
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -1,0 +1,43 @@
+"""What a call brings besides its request: an id, a deadline, and when it came."""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import Message
+
+from sidecard.core.clock import Clock
+
+Context = grpc.aio.ServicerContext[bytes, Message]
+"""A call as gRPC hands it over: its request as bytes, its answers as messages."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner."""
+
+    request_id: str
+    received_at: float
+    deadline: float
+
+
+def arrive(context: Context, clock: Clock, total_s: float) -> Arrival:
+    """Note a call's arrival.
+
+    An `x-request-id` that isn't 1 to 128 harmless characters is replaced, so that it can't forge
+    a log line.
+    """
+    now = clock.now()
+    remaining_s = context.time_remaining()
+    allowed_s = total_s if remaining_s is None else min(remaining_s, total_s)
+    return Arrival(_request_id(context), now, now + allowed_s)
+
+
+def _request_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return secrets.token_hex(8)

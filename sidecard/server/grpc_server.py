@@ -1,0 +1,74 @@
+"""The gRPC server: services, limits, health, and a stop that lets running calls finish."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from sidecard.server.address import bind, release
+from sidecard.server.servicer import GenerationServicer, handlers
+
+SERVICE: Final = "sidecard.v1.GenerationService"
+
+_GRPC_LIMIT_FACTOR: Final = 2
+"""gRPC's own size limit over ours: what lies between gets a status that names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """How to listen; see the configuration's section `listen` for each."""
+
+    grpc: str
+    unix_mode: int
+    max_message_bytes: int
+    keepalive_s: float
+    reflection: bool
+
+
+class GrpcServer:
+    """Serves one `GenerationServicer`. Started once, stopped once."""
+
+    def __init__(self, servicer: GenerationServicer, listen: Listen) -> None:
+        self.address = ""
+        self._listen = listen
+        self._server = grpc.aio.server(options=_options(listen))
+        self._health = health.aio.HealthServicer()
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE, handlers(servicer)),)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if listen.reflection:
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> None:
+        """Listen and serve; raises `AddressError`. `address` is then where, as bound."""
+        self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode)
+        await self._server.start()
+        for service in ("", SERVICE):
+            await self._health.set(service, HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Turn not ready, take no new calls, give running ones `grace_s`, then end them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+        release(self.address)
+
+
+def _options(listen: Listen) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", listen.max_message_bytes * _GRPC_LIMIT_FACTOR),
+        # An answer that the upstream gave is never refused for its size here.
+        ("grpc.max_send_message_length", -1),
+        # Two daemons on one port would share its calls without a word.
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", round(listen.keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A caller that waits for a slow answer may ping as it likes: that is no attack here.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]

@@ -1,0 +1,152 @@
+"""The service itself: each method decodes, runs the stack within the deadline, and answers.
+
+Requests are taken as bytes and parsed here,
+so that a message that is too large or no message at all gets a status that names the fix,
+instead of gRPC's bare INTERNAL.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from sidecard.core.call import Call, Mode
+from sidecard.core.clock import Clock
+from sidecard.core.errors import DeadlineExceeded, InvalidCall, SidecardError, Violation
+from sidecard.core.handler import Handler
+from sidecard.server import encode
+from sidecard.server.arrival import Arrival, Context, arrive
+from sidecard.server.decode import Decoder
+from sidecard.server.status import code_of, details_of, message_of
+from sidecard.v1 import generation_pb2 as pb
+
+Counter = Callable[[Call], Awaitable[int]]
+_Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
+
+_log = logging.getLogger(__name__)
+
+
+class GenerationServicer:
+    """`sidecard.v1.GenerationService` over a stack. Safe to share.
+
+    `total_s` caps every call's time; `max_message_bytes` every request's size.
+    """
+
+    def __init__(
+        self,
+        stack: Handler,
+        *,
+        count: Counter,
+        decoder: Decoder,
+        clock: Clock,
+        total_s: float,
+        max_message_bytes: int,
+    ) -> None:
+        self._stack = stack
+        self._count = count
+        self._decoder = decoder
+        self._clock = clock
+        self._total_s = total_s
+        self._max_message_bytes = max_message_bytes
+
+    async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse:
+        """One question, one whole answer."""
+        arrival = arrive(context, self._clock, self._total_s)
+        try:
+            request = self._parse(pb.GenerateRequest(), payload)
+            async with _until(arrival):
+                reply = await self._stack(self._call(request, Mode.UNARY, arrival))
+                message = await reply.message()
+            return encode.response(reply, message, arrival)
+        except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
+            await self._fail(context, error, arrival)
+
+    async def stream_generate(self, payload: bytes, context: Context) -> None:
+        """The same as it comes; no batch is read before the one before it was taken."""
+        arrival = arrive(context, self._clock, self._total_s)
+        try:
+            request = self._parse(pb.GenerateRequest(), payload)
+            async with _until(arrival):
+                reply = await self._stack(self._call(request, Mode.STREAM, arrival))
+                encoder = encode.StreamEncoder(reply, arrival)
+                try:
+                    async for batch in reply:
+                        await context.write(encoder.part(batch))
+                finally:
+                    await reply.aclose()
+        except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
+            await self._fail(context, error, arrival)
+
+    async def count_tokens(self, payload: bytes, context: Context) -> pb.CountTokensResponse:
+        """How many tokens of input a request would have."""
+        arrival = arrive(context, self._clock, self._total_s)
+        try:
+            request = self._parse(pb.CountTokensRequest(), payload)
+            call = self._call(request.request, Mode.UNARY, arrival, prefix="request.")
+            async with _until(arrival):
+                tokens = await self._count(call)
+            return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
+        except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
+            await self._fail(context, error, arrival)
+
+    def _parse(self, into: _Request, payload: bytes) -> _Request:
+        if len(payload) > self._max_message_bytes:
+            limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
+            raise InvalidCall(Violation("request", f"{len(payload):,} bytes; {limit}"))
+        try:
+            into.ParseFromString(payload)
+        except DecodeError:
+            problem = "not a message of this type: strings have to be UTF-8, nesting below 100"
+            raise InvalidCall(Violation("request", problem)) from None
+        return into
+
+    def _call(
+        self, request: pb.GenerateRequest, mode: Mode, arrival: Arrival, prefix: str = ""
+    ) -> Call:
+        return self._decoder.decode(
+            request,
+            mode=mode,
+            request_id=arrival.request_id,
+            deadline=arrival.deadline,
+            prefix=prefix,
+        )
+
+    async def _fail(self, context: Context, error: BaseException, arrival: Arrival) -> NoReturn:
+        """End the call with the error's status. A cancelled call has nobody left to tell."""
+        if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
+            raise error
+        if isinstance(error, TimeoutError):
+            error = DeadlineExceeded("the call's deadline passed before its answer was whole")
+        if isinstance(error, InvalidCall):
+            fields = [violation.field for violation in error.violations]
+            facts = {"request_id": arrival.request_id, "fields": fields}
+            _log.info("call refused", extra=facts)
+        elif not isinstance(error, SidecardError):
+            _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
+        details = (("grpc-status-details-bin", details_of(error, arrival.request_id)),)
+        await context.abort(code_of(error), message_of(error), details)
+        raise AssertionError  # abort has raised; its annotation doesn't say so
+
+
+def _until(arrival: Arrival) -> asyncio.Timeout:
+    """Bound a block by the deadline; `Clock.now` counts as the event loop does."""
+    return asyncio.timeout_at(arrival.deadline)
+
+
+def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
+    """Return the methods by name, for gRPC's generic handler."""
+    return {
+        "Generate": grpc.unary_unary_rpc_method_handler(
+            servicer.generate, response_serializer=pb.GenerateResponse.SerializeToString
+        ),
+        "StreamGenerate": grpc.unary_stream_rpc_method_handler(
+            servicer.stream_generate,
+            response_serializer=pb.StreamGenerateResponse.SerializeToString,
+        ),
+        "CountTokens": grpc.unary_unary_rpc_method_handler(
+            servicer.count_tokens, response_serializer=pb.CountTokensResponse.SerializeToString
+        ),
+    }

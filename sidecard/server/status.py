@@ -1,0 +1,99 @@
+"""Errors to gRPC statuses: the one table, and the details that every status carries.
+
+Details are google.rpc messages in the `grpc-status-details-bin` trailer
+(https://google.aip.dev/193): ErrorInfo always, RetryInfo where waiting helps,
+BadRequest where the request is at fault, QuotaFailure where a budget is.
+"""
+
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import BadRequest, DebugInfo, ErrorInfo, QuotaFailure, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
+
+from sidecard.core import errors
+from sidecard.core.errors import InvalidCall, InvalidOutput, SidecardError, UpstreamError
+
+DOMAIN = "sidecard.dev"
+
+CODES: dict[type[SidecardError], StatusCode] = {
+    errors.InvalidCall: StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    errors.BudgetExhausted: StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
+    errors.BreakerOpen: StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    errors.UpstreamThrottled: StatusCode.RESOURCE_EXHAUSTED,
+    errors.UpstreamUnavailable: StatusCode.UNAVAILABLE,
+    errors.UpstreamRefused: StatusCode.INVALID_ARGUMENT,
+    errors.UpstreamMisconfigured: StatusCode.FAILED_PRECONDITION,
+    errors.UpstreamInterrupted: StatusCode.ABORTED,
+    errors.InvalidOutput: StatusCode.FAILED_PRECONDITION,
+}
+
+_RAW_CHARS = 2_000
+"""How much of an invalid output goes into the details: trailers hold 8 KiB in all."""
+
+_MAX_VIOLATIONS = 20
+_MESSAGE_CHARS = 1_000
+
+
+def code_of(error: BaseException) -> StatusCode:
+    """Return the code for `error`; what isn't a `SidecardError` is a bug, so INTERNAL."""
+    return CODES.get(type(error), StatusCode.INTERNAL)  # type: ignore[arg-type]
+
+
+def message_of(error: BaseException) -> str:
+    """Return the status message: bounded, and of a bug nothing but that it is one."""
+    if not isinstance(error, SidecardError):
+        return "internal error; the daemon's log has the traceback"
+    text = error.message
+    return text if len(text) <= _MESSAGE_CHARS else text[: _MESSAGE_CHARS - 1] + "…"
+
+
+def details_of(error: BaseException, request_id: str) -> bytes:
+    """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
+    status = Status(code=code_of(error).value[0], message=message_of(error))
+    for detail in _details(error, request_id):
+        packed = Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status.SerializeToString()
+
+
+Detail = ErrorInfo | RetryInfo | BadRequest | QuotaFailure | DebugInfo
+
+
+def _details(error: BaseException, request_id: str) -> list[Detail]:
+    if not isinstance(error, SidecardError):
+        return [ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})]
+    details: list[Detail] = [_info(error, request_id)]
+    if error.retry_after_s is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
+        details.append(retry)
+    if isinstance(error, InvalidCall | InvalidOutput):
+        bad = BadRequest()
+        for violation in error.violations[:_MAX_VIOLATIONS]:
+            bad.field_violations.add(field=violation.field, description=violation.description)
+        details.append(bad)
+    if isinstance(error, InvalidOutput):
+        details.append(DebugInfo(detail=error.raw[:_RAW_CHARS]))
+    if isinstance(error, errors.BudgetExhausted):
+        failure = QuotaFailure()
+        failure.violations.add(subject=error.target, description=error.message)
+        details.append(failure)
+    return details
+
+
+def _info(error: SidecardError, request_id: str) -> ErrorInfo:
+    metadata = {
+        "request_id": request_id,
+        "target": error.target,
+        "attempts": str(len(error.attempts)),
+    }
+    if isinstance(error, UpstreamError):
+        metadata["upstream_status"] = str(error.status or "")
+        metadata["upstream_request_id"] = error.upstream_request_id
+    return ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)

@@ -1,0 +1,121 @@
+"""The terms of a call: for whom it is, what it may cost, and what may stand in for an answer."""
+
+import re
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from sidecard.core.call import CacheMode, LastResort, Priority
+from sidecard.core.jsonio import JsonObject
+from sidecard.server.wire.violations import Violations, has_controls, shown
+from sidecard.v1 import generation_pb2 as pb
+
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
+_DURATION_S, _SECOND_NS = 315_576_000_000, 1_000_000_000  # google.protobuf.Duration
+_LABELS, _LABEL_KEY_CHARS, _LABEL_CHARS, _NAMESPACE_CHARS = 16, 63, 128, 64
+
+_PRIORITIES: Final = {
+    pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    pb.PRIORITY_BATCH: Priority.BATCH,
+}
+_CACHE_MODES: Final = {
+    pb.CachePolicy.MODE_UNSPECIFIED: CacheMode.DEFAULT,
+    pb.CachePolicy.MODE_DEFAULT: CacheMode.DEFAULT,
+    pb.CachePolicy.MODE_BYPASS: CacheMode.BYPASS,
+    pb.CachePolicy.MODE_REFRESH: CacheMode.REFRESH,
+    pb.CachePolicy.MODE_ONLY: CacheMode.ONLY,
+}
+_LAST_RESORTS: Final = {
+    pb.LAST_RESORT_STALE: LastResort.STALE,
+    pb.LAST_RESORT_DEFERRED: LastResort.DEFERRED,
+    pb.LAST_RESORT_STATIC: LastResort.STATIC,
+}
+
+
+def tenant_of(request: pb.GenerateRequest, found: Violations) -> str:
+    """Return whom the call is for."""
+    tenant = request.tenant
+    if not tenant:
+        return "default"
+    if not _TENANT.fullmatch(tenant):
+        rule = "1 to 64 of a-z, A-Z, 0-9 and ._:@-, starting with a letter or a digit"
+        found.add("tenant", f"is {shown(tenant)}; it has to be {rule}")
+    return tenant
+
+
+def labels_of(request: pb.GenerateRequest, found: Violations) -> JsonObject:
+    """Return the caller's labels, none as an empty object."""
+    labels = dict(request.labels)
+    if len(labels) > _LABELS:
+        found.add("labels", f"are {len(labels):,}; at most {_LABELS} are taken")
+        return {}
+    for key, value in labels.items():
+        path = f"labels[{shown(key)}]"
+        if not 1 <= len(key) <= _LABEL_KEY_CHARS:
+            found.add(
+                path, f"has a key of {len(key):,} characters; 1 to {_LABEL_KEY_CHARS} are taken"
+            )
+        if len(value) > _LABEL_CHARS:
+            found.add(path, f"has {len(value):,} characters; at most {_LABEL_CHARS} are taken")
+        if has_controls(key) or has_controls(value):
+            found.add(path, "has control characters; remove them")
+    return labels
+
+
+def priority_of(request: pb.GenerateRequest, found: Violations) -> Priority:
+    """Return who goes first."""
+    priority = _PRIORITIES.get(request.priority)
+    if priority is None:
+        found.add("priority", f"has the unknown value {request.priority}; use one of Priority")
+    return priority or Priority.INTERACTIVE
+
+
+def cache_of(request: pb.GenerateRequest, found: Violations) -> tuple[CacheMode, float | None]:
+    """Return what the cache may do, and for how many seconds; None is the configuration's."""
+    if not request.HasField("cache"):
+        return CacheMode.DEFAULT, None
+    policy = request.cache
+    mode = _CACHE_MODES.get(policy.mode)
+    if mode is None:
+        found.add("cache.mode", f"has the unknown value {policy.mode}; use one of Mode")
+    if len(policy.namespace) > _NAMESPACE_CHARS:
+        length = f"{len(policy.namespace):,} characters"
+        found.add("cache.namespace", f"has {length}; at most {_NAMESPACE_CHARS} are taken")
+    elif has_controls(policy.namespace):
+        found.add("cache.namespace", "has control characters; remove them")
+    ttl_s = _seconds(policy.ttl, "cache.ttl", found) if policy.HasField("ttl") else None
+    return mode or CacheMode.DEFAULT, ttl_s
+
+
+def last_resorts_of(request: pb.GenerateRequest, found: Violations) -> frozenset[LastResort]:
+    """Return what may stand in for an answer."""
+    if not request.HasField("fallback"):
+        return frozenset()
+    allowed = set()
+    for index, number in enumerate(request.fallback.last_resorts):
+        resort = _LAST_RESORTS.get(number)
+        if resort is None:
+            what = f"has the unknown value {number}" if number else "is unspecified"
+            found.add(f"fallback.last_resorts[{index}]", f"{what}; use one of LastResort")
+        else:
+            allowed.add(resort)
+    return frozenset(allowed)
+
+
+def max_cost_of(request: pb.GenerateRequest, found: Violations) -> int | None:
+    """Return the most that the call may cost, in nano-US-dollars."""
+    if request.HasField("max_input_tokens") and request.max_input_tokens < 1:
+        found.add("max_input_tokens", f"is {request.max_input_tokens}; it has to be at least 1")
+    if not request.HasField("max_cost_nano_usd"):
+        return None
+    if request.max_cost_nano_usd < 0:
+        found.add("max_cost_nano_usd", f"is {request.max_cost_nano_usd}; it can't be negative")
+    return request.max_cost_nano_usd
+
+
+def _seconds(duration: Duration, path: str, found: Violations) -> float:
+    seconds = duration.seconds + duration.nanos / 1e9
+    if not (0 <= duration.seconds <= _DURATION_S and 0 <= duration.nanos < _SECOND_NS):
+        found.add(path, f"is {seconds:g} s, or no valid Duration; it has to be 0 or more")
+    return seconds

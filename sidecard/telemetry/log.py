@@ -1,0 +1,55 @@
+"""The log: one line a thing, JSON for machines or columns for people, on standard error.
+
+Modules log through `logging`, with their facts in `extra`; structlog renders them.
+Content and keys are never logged.
+JSON escapes what could forge a line; the console form has it escaped first.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Format = Literal["auto", "json", "console"]
+EventDict = MutableMapping[str, Any]
+
+
+def configure(level: str, form: Format, stream: TextIO | None = None) -> bool:
+    """Send all logging to `stream` (default standard error); return whether as JSON.
+
+    `auto` is the console form on a terminal.
+    """
+    out = stream or sys.stderr
+    console = form == "console" or (form == "auto" and out.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [_escape_controls, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        if console
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
+    return not console
+
+
+def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Make every control character visible, so that a value can't start a line of its own."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = value.encode("unicode_escape").decode("ascii")
+    return event

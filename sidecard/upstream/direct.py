@@ -1,0 +1,178 @@
+"""The direct transport: an API key over aiohttp, which costs a tenth of the SDK's client.
+
+Connections are pooled and kept alive, without a cap: how many calls run is admission's business.
+A pooled connection that the server closed is dropped when that is seen.
+When it closes in the very moment of a request, the request fails in `Phase.SEND`:
+a POST may have been taken, so to send it again is for those to decide who know what that costs.
+Answers are asked for, and taken, uncompressed, so that none can unpack to more than it is.
+"""
+
+import asyncio
+import io
+import ssl
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+from aiohttp import ClientError, ClientResponse
+from multidict import CIMultiDict
+from yarl import URL
+
+from sidecard.core import jsonio
+from sidecard.core.jsonio import JsonObject
+from sidecard.core.version import VERSION
+from sidecard.upstream.direct_faults import before_answer, in_answer
+from sidecard.upstream.keys import KeySource
+from sidecard.upstream.proxy import proxy_for
+from sidecard.upstream.transport import Phase, TransportFault
+
+API_VERSION: Final = "2026-10-21"
+"""`anthropic-version`, as the SDK that the wire format is tested against sends it."""
+
+_KEEPALIVE_S: Final = 30.0
+"""Shorter than servers and balancers wait: a connection is ours to close, not found dead."""
+
+_END_S: Final = 1.0
+"""How long a connection waits for the end of a body whose message is whole."""
+
+_BUFFER_BYTES: Final = 65_536
+_AT_ONCE_BYTES: Final = 1_048_576
+"""A larger body is sent in pieces; aiohttp warns of a blocked loop otherwise."""
+
+
+class Direct:
+    """Posts with `x-api-key`. Made within the running event loop; safe to share by its tasks.
+
+    `tls` replaces the system's trust, which honours SSL_CERT_FILE and SSL_CERT_DIR.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: KeySource,
+        *,
+        connect_timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+        self._headers: tuple[str, CIMultiDict[str]] = ("", CIMultiDict())
+        self._urls: dict[str, URL] = {}
+        self._connect_timeout_s = connect_timeout_s
+        proxy = proxy_for(self._base_url)
+        self._proxy_headers = proxy.headers if proxy else None
+        self._connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=tls or True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=_BUFFER_BYTES,
+            proxy=proxy.url if proxy else None,
+        )
+
+    async def send(self, path: str, body: JsonObject) -> "DirectResponse":
+        """POST `body`; see `Transport.send`."""
+        data = jsonio.dumps(body).encode()
+        try:
+            response = await self._session.post(
+                self._url(path),
+                data=data if len(data) <= _AT_ONCE_BYTES else io.BytesIO(data),
+                headers=self._current_headers(),
+                proxy_headers=self._proxy_headers,
+                allow_redirects=False,
+            )
+        except (ClientError, OSError) as error:
+            raise before_answer(error, connect_timeout_s=self._connect_timeout_s) from error
+        if response.status == 200:  # noqa: PLR2004
+            _refuse_compressed(response)
+        elif response.status == 401:  # noqa: PLR2004
+            self._key.rejected()
+        return DirectResponse(response)
+
+    async def aclose(self) -> None:
+        """Close every connection; answers that are still read end in a `TransportFault`."""
+        await self._session.close()
+
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(self._base_url + path)
+        return url
+
+    def _current_headers(self) -> CIMultiDict[str]:
+        key = self._key.current()
+        if key != self._headers[0]:
+            headers = CIMultiDict(
+                {
+                    "x-api-key": key,
+                    "anthropic-version": API_VERSION,
+                    "content-type": "application/json",
+                    "accept": "*/*",
+                    "accept-encoding": "identity",
+                    "user-agent": f"sidecard/{VERSION}",
+                }
+            )
+            self._headers = (key, headers)
+        return self._headers[1]
+
+    def __repr__(self) -> str:
+        busy = len(self._connector._acquired)  # noqa: SLF001  # for operators only
+        return f"<Direct {self._base_url}, {busy} open, {self._key!r}>"
+
+
+class DirectResponse:
+    """A `Response` over aiohttp's."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, looked up without regard to case."""
+        return self._response.headers
+
+    async def read(self) -> bytes:
+        """Return all that has arrived; see `Response.read`."""
+        try:
+            return await self._response.content.readany()
+        except (ClientError, OSError) as error:
+            raise in_answer(error) from error
+
+    async def aclose(self, *, finished: bool = False) -> None:
+        """Let go of the connection; see `Response.aclose`."""
+        response = self._response
+        if response.content.is_eof():
+            response.release()
+        elif finished:
+            # aiohttp itself hands the connection back when the body's end comes.
+            late = asyncio.get_running_loop().call_later(_END_S, _close, response)
+            response.content.on_eof(late.cancel)
+        else:
+            _close(response)
+
+
+def _close(response: ClientResponse) -> None:
+    """Close the connection without the farewells of TLS, which the server may keep waiting."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
+def _refuse_compressed(response: ClientResponse) -> None:
+    """Raise `TransportFault` for an answer that would have to be unpacked."""
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        _close(response)
+        reason = f"the answer is compressed ({encoding[:20]}), which was not asked for"
+        raise TransportFault(Phase.READ, reason)

@@ -1,0 +1,66 @@
+"""What aiohttp's failures mean, for both transports: the SDK's clients send over aiohttp, too."""
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import aiohttp
+
+from sidecard.upstream.transport import Phase, TransportFault
+
+_NETWORK: Final = (
+    aiohttp.ClientError,
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    ssl.SSLError,
+)
+
+
+def before_answer(error: BaseException, *, connect_timeout_s: float) -> TransportFault:
+    """Return the fault of a request that got no answer."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        waited = f"no connection within {connect_timeout_s:g} s (timeouts.connect_s)"
+        return TransportFault(Phase.CONNECT, waited)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return TransportFault(Phase.CONNECT, f"no connection: the proxy answered {error.status}")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        proxy = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+        where = f"{proxy}{error.host}:{error.port}"
+        return TransportFault(Phase.CONNECT, f"no connection to {where}: {_reason(error)}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return TransportFault(Phase.SEND, "the answer is no HTTP")
+    lost = f"the connection was lost before the answer: {_reason(error)}"
+    return TransportFault(Phase.SEND, lost)
+
+
+def in_answer(error: BaseException) -> TransportFault:
+    """Return the fault of an answer that broke off."""
+    reason = f"the connection was lost in the answer: {_reason(error)}"
+    return TransportFault(Phase.READ, reason)
+
+
+def network_error_in(error: BaseException) -> BaseException | None:
+    """Return what the network did, where `error` or what led to it says so."""
+    return next((cause for cause in _causes(error) if isinstance(cause, _NETWORK)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str:
+    """Return a few words that an operator can act on; an exception's own, or its kind."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the name can't be resolved"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it ended early"
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

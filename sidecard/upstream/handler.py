@@ -1,0 +1,127 @@
+"""The innermost handler: one call of it is one attempt at one target.
+
+It returns when the first content event is in hand, and for a unary call when the whole message is:
+whatever goes wrong before is raised, and an outer layer may try again.
+In either mode the answer is streamed from the upstream,
+so that the first-event and idle timeouts see a dead upstream long before the deadline does,
+and so that an abandoned call knows what it has used.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from sidecard.core.call import Call, Mode
+from sidecard.core.clock import Clock
+from sidecard.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUnavailable
+from sidecard.core.event import Finished
+from sidecard.core.fold import Folder
+from sidecard.core.message import Message
+from sidecard.core.outcome import Attempt
+from sidecard.core.reply import Head, Reply, Source
+from sidecard.upstream import classify
+from sidecard.upstream.answer import AnswerStream
+from sidecard.upstream.client import Client, read_at_most
+from sidecard.upstream.transport import Response, TransportFault
+from sidecard.upstream.wire.failure import WireFailure
+from sidecard.upstream.wire.message import parse_message
+from sidecard.upstream.wire.request import request_body
+
+_PATH = "/v1/messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how large an upstream answer may get: seconds and bytes."""
+
+    first_event_s: float
+    idle_s: float
+    max_answer_bytes: int
+
+
+class Upstream:
+    """The stack's last handler: everything behind it is somebody else's machine.
+
+    State: none but the client's connections. Safe to share.
+    """
+
+    def __init__(self, client: Client, *, limits: Limits, clock: Clock) -> None:
+        self._client = client
+        self._limits = limits
+        self._clock = clock
+
+    async def __call__(self, call: Call) -> Reply:
+        """Send `call` to its target; raises an `UpstreamError` as long as nothing was shown."""
+        began = self._clock.now()
+        try:
+            head, answer = await self._open(call, began)
+            if isinstance(answer, AnswerStream) and call.mode is Mode.UNARY:
+                answer = await _fold(answer)
+        except UpstreamError as error:
+            took_s = self._clock.now() - began
+            error.attempts = (Attempt(1, call.target.name, took_s, error.reason),)
+            raise
+        if isinstance(answer, Message):
+            return Reply.whole(head, answer, self._clock)
+        return Reply(head, answer, self._clock)
+
+    async def _open(self, call: Call, began: float) -> tuple[Head, AnswerStream | Message]:
+        """Return with the first content in hand, within the first-event timeout."""
+        target = call.target.name
+        try:
+            async with asyncio.timeout(self._limits.first_event_s):
+                body = request_body(call, stream=True)
+                response = await self._client.post(_PATH, body, target=target)
+                answer = await self._first(response, target)
+        except TimeoutError:
+            msg = f"no content within {self._limits.first_event_s:g} s (timeouts.first_event_s)"
+            raise UpstreamUnavailable(msg, target=target) from None
+        attempt = Attempt(1, target, self._clock.now() - began)
+        request_id = response.headers.get("request-id", "")
+        head = Head(Source.UPSTREAM, target, (attempt,), upstream_request_id=request_id)
+        return head, answer
+
+    async def _first(self, response: Response, target: str) -> AnswerStream | Message:
+        """Return a stream that holds its first content, or the message if it came unstreamed."""
+        try:
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                return await self._unstreamed(response, target)
+            stream = AnswerStream(
+                response,
+                target=target,
+                idle_s=self._limits.idle_s,
+                max_answer_bytes=self._limits.max_answer_bytes,
+            )
+            await stream.await_content()
+        except BaseException:
+            await response.aclose()
+            raise
+        return stream
+
+    async def _unstreamed(self, response: Response, target: str) -> Message:
+        """Read an answer that came whole, as from a gateway that doesn't stream."""
+        limit = self._limits.max_answer_bytes
+        try:
+            content = await read_at_most(response, limit)
+            if len(content) > limit:
+                msg = "the answer is larger than upstream.max_answer_bytes allows"
+                raise UpstreamInterrupted(msg, target=target)
+            message = parse_message(content)
+        except TransportFault as fault:
+            raise classify.from_fault(fault, target=target) from fault
+        except WireFailure as failure:
+            raise classify.from_wire(failure, target=target) from failure
+        await response.aclose()
+        return message
+
+
+async def _fold(stream: AnswerStream) -> Message:
+    """Read a stream to its end, still before the commit, so that its failures can be retried."""
+    folder = Folder()
+    try:
+        while True:
+            batch = await stream.read()
+            folder.add(batch)
+            if type(batch[-1]) is Finished:
+                return folder.message()
+    finally:
+        await stream.aclose()

@@ -1,0 +1,154 @@
+"""From the bytes of a streamed answer to the events of `sidecard.core.event`.
+
+Types of events that this version doesn't know are skipped, as the API's documentation asks;
+blocks and deltas of unknown types are passed on as they are.
+What breaks the stream's own structure is a failure: to guess would be to make up an answer.
+"""
+
+from typing import Final
+
+from sidecard.core import jsonio
+from sidecard.core.event import (
+    Batch,
+    BlockStarted,
+    BlockStopped,
+    Delta,
+    Event,
+    Finished,
+    Started,
+)
+from sidecard.core.jsonio import JsonObject
+from sidecard.upstream.wire.failure import Kind, WireFailure, malformed, printable
+from sidecard.upstream.wire.sse import SseDecoder
+from sidecard.upstream.wire.usage import merged, usage_of
+
+MESSAGE_FIELDS: Final = frozenset(
+    {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+)
+"""The fields of a message that `Message` has names for; the rest is its `extra`."""
+
+_STOP_FIELDS: Final = frozenset({"stop_reason", "stop_sequence"})
+
+# Delta type → the field that has to be there, and be text.
+_TEXT_DELTAS: Final = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "input_json_delta": "partial_json",
+}
+
+
+class EventParser:
+    """Parses one stream. `failure` is set where it broke, `finished` after its proper end."""
+
+    __slots__ = ("_open", "_seen", "_sse", "_stop", "_usage", "failure", "finished")
+
+    def __init__(self) -> None:
+        self.failure: WireFailure | None = None
+        self.finished = False
+        self._sse = SseDecoder()
+        self._seen: set[int] | None = None
+        self._open: set[int] = set()
+        self._usage: JsonObject = {}
+        self._stop: JsonObject = {}
+
+    def feed(self, data: bytes) -> Batch:
+        """Return the events that `data` completes, which may be none.
+
+        After a failure or the end, nothing more comes; what came before a failure is returned.
+        """
+        events: list[Event] = []
+        for record in self._sse.feed(data):
+            if self.finished or self.failure is not None:
+                break
+            try:
+                self._take(record, events)
+            except WireFailure as failure:
+                self.failure = failure
+        return tuple(events)
+
+    def _take(self, record: bytes, events: list[Event]) -> None:
+        try:
+            event = jsonio.loads(record)
+            kind = event["type"]
+        except (ValueError, TypeError, KeyError):
+            raise malformed("an event of the stream is no JSON object with a type") from None
+        match kind:
+            case "content_block_delta":
+                events.append(self._delta(event))
+            case "content_block_start":
+                self._block_start(event, events)
+            case "content_block_stop":
+                self._block_stop(event, events)
+            case "message_start":
+                self._message_start(event, events)
+            case "message_delta":
+                self._message_delta(event, events)
+            case "message_stop":
+                self._message_stop(events)
+            case "error":
+                raise _error(event)
+
+    def _delta(self, event: JsonObject) -> Delta:
+        index, delta = event.get("index"), event.get("delta")
+        if type(index) is not int or index not in self._open or type(delta) is not dict:
+            raise malformed("a delta belongs to no open content block")
+        kind = delta.get("type")
+        field = _TEXT_DELTAS.get(kind) if type(kind) is str else "type"
+        if field is not None and type(delta.get(field)) is not str:
+            raise malformed("a delta lacks its text")
+        return Delta(index, delta)
+
+    def _message_start(self, event: JsonObject, events: list[Event]) -> None:
+        message = event.get("message")
+        if self._seen is not None or not isinstance(message, dict):
+            raise malformed("message_start is out of order, or without a message")
+        self._seen = set()
+        extra = {key: value for key, value in message.items() if key not in MESSAGE_FIELDS}
+        events.append(Started(str(message.get("id", "")), str(message.get("model", "")), extra))
+        self._usage = merged({}, message.get("usage"))
+        events.append(usage_of(self._usage))
+        for index, block in enumerate(message.get("content") or ()):
+            self._block_start({"index": index, "content_block": block}, events)
+            self._block_stop({"index": index}, events)
+
+    def _block_start(self, event: JsonObject, events: list[Event]) -> None:
+        index, block = event.get("index"), event.get("content_block")
+        if self._seen is None or type(index) is not int or index < 0 or index in self._seen:
+            raise malformed("a content block starts out of order")
+        if not isinstance(block, dict):
+            raise malformed("a content block is no object")
+        self._seen.add(index)
+        self._open.add(index)
+        events.append(BlockStarted(index, block))
+
+    def _block_stop(self, event: JsonObject, events: list[Event]) -> None:
+        index = event.get("index")
+        if type(index) is not int or index not in self._open:
+            raise malformed("a content block stops that isn't open")
+        self._open.remove(index)
+        events.append(BlockStopped(index))
+
+    def _message_delta(self, event: JsonObject, events: list[Event]) -> None:
+        delta = event.get("delta")
+        if self._seen is None or not isinstance(delta, dict):
+            raise malformed("message_delta is out of order, or without a delta")
+        self._stop = {**self._stop, **{k: v for k, v in delta.items() if v is not None}}
+        if event.get("usage") is not None:
+            self._usage = merged(self._usage, event["usage"])
+            events.append(usage_of(self._usage))
+
+    def _message_stop(self, events: list[Event]) -> None:
+        reason = self._stop.get("stop_reason")
+        if self._open or not isinstance(reason, str):
+            raise malformed("the answer stops with an open block, or without a stop_reason")
+        extra = {key: value for key, value in self._stop.items() if key not in _STOP_FIELDS}
+        events.append(Finished(reason, self._stop.get("stop_sequence"), extra))
+        self.finished = True
+
+
+def _error(event: JsonObject) -> WireFailure:
+    error = event.get("error")
+    error = error if isinstance(error, dict) else {}
+    message = printable(error.get("message")) or "the stream ended in an error"
+    return WireFailure(Kind.ERROR_EVENT, message, printable(error.get("type")))

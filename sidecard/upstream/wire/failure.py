@@ -1,0 +1,39 @@
+"""What an answer says when it isn't one."""
+
+from enum import Enum
+
+from sidecard.core.jsonio import JsonValue
+
+_CHARS = 500
+
+
+class Kind(Enum):
+    """An `error` event of the upstream's own, or bytes that follow no rule."""
+
+    ERROR_EVENT = "error_event"
+    MALFORMED = "malformed"
+
+
+class WireFailure(Exception):
+    """The upstream's answer failed in its content, not in its transport.
+
+    `error_type` is the API's name for it (`overloaded_error`), empty when malformed.
+    `message` never holds content of the answer.
+    """
+
+    def __init__(self, kind: Kind, message: str, error_type: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.error_type = error_type
+
+
+def malformed(message: str) -> WireFailure:
+    """Return the failure of an answer whose bytes make no sense."""
+    return WireFailure(Kind.MALFORMED, message)
+
+
+def printable(value: JsonValue) -> str:
+    """Return an upstream's own words as one bounded line; empty for what is no text."""
+    text = value if isinstance(value, str) else ""
+    return "".join([c if c.isprintable() else " " for c in text[:_CHARS]])

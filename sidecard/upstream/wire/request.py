@@ -1,0 +1,31 @@
+"""From a call to the body of its request."""
+
+from typing import Final
+
+from sidecard.core.call import Call
+from sidecard.core.jsonio import JsonObject
+
+# What counting takes of a request: anthropic/types/message_count_tokens_params.py.
+_COUNTED: Final = (
+    "cache_control",
+    "output_config",
+    "speed",
+    "system",
+    "thinking",
+    "tool_choice",
+    "tools",
+)
+
+
+def request_body(call: Call, *, stream: bool) -> JsonObject:
+    """Return the body for `/v1/messages`."""
+    body = {"model": call.target.model, "messages": call.messages, **call.parameters}
+    if stream:
+        body["stream"] = True
+    return body
+
+
+def count_tokens_body(call: Call) -> JsonObject:
+    """Return the body for `/v1/messages/count_tokens`."""
+    counted = {key: call.parameters[key] for key in _COUNTED if key in call.parameters}
+    return {"model": call.target.model, "messages": call.messages, **counted}

@@ -1,0 +1,37 @@
+"""Token counts as the upstream writes them, made safe to add up."""
+
+from typing import Any
+
+from sidecard.core.event import Usage
+from sidecard.core.jsonio import JsonObject, JsonValue
+
+
+def merged(before: JsonObject, update: JsonValue) -> JsonObject:
+    """Return the usage after a `message_delta`: its counts are totals, and null means no news."""
+    if not isinstance(update, dict):
+        return before
+    return {**before, **{key: value for key, value in update.items() if value is not None}}
+
+
+def usage_of(raw: JsonValue) -> Usage:
+    """Return the counts of a usage object; what is missing or no count is 0, never an error."""
+    if not isinstance(raw, dict):
+        return Usage()
+    cache = raw.get("cache_creation")
+    tools = raw.get("server_tool_use")
+    write_1h = _count(cache, "ephemeral_1h_input_tokens") if cache else 0
+    write_5m = _count(cache, "ephemeral_5m_input_tokens") if cache else 0
+    return Usage(
+        input_tokens=_count(raw, "input_tokens"),
+        output_tokens=_count(raw, "output_tokens"),
+        cache_read_tokens=_count(raw, "cache_read_input_tokens"),
+        cache_write_tokens=max(_count(raw, "cache_creation_input_tokens"), write_1h + write_5m),
+        cache_write_1h_tokens=write_1h,
+        web_search_requests=_count(tools, "web_search_requests") if tools else 0,
+        raw=raw,
+    )
+
+
+def _count(raw: Any, key: str) -> int:  # noqa: ANN401  # whatever the upstream sent
+    value = raw.get(key) if isinstance(raw, dict) else None
+    return value if type(value) is int and value > 0 else 0

@@ -1,0 +1,1 @@
+"""What sidecard promises, test by test; the folders mirror the package."""

@@ -1,0 +1,185 @@
+"""The daemon's life as an operator sees it: start, signals, sockets, secrets."""
+
+import asyncio
+import os
+import signal
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from sidecard.simulator.script import Script
+from sidecard.simulator.server import Simulator
+from sidecard.v1 import generation_pb2 as pb
+from tests.support.daemon import environment, running, settings, spawn
+from tests.support.rpc import connected, fails, read
+
+QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
+
+
+async def test_a_stream_finishes_after_sigterm() -> None:
+    """SIGTERM turns the daemon not ready, lets a running stream finish, and it exits 0."""
+    async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
+        async with (
+            connected(daemon.address) as caller,
+            grpc.aio.insecure_channel(daemon.address) as channel,
+        ):
+            watch = aiter(_watch(channel))
+            assert (await anext(watch)).status == HealthCheckResponse.SERVING
+            sim.play(Script.of({"fault": "none", "pace": {"delta_s": 0.05}}))
+            stream = caller.StreamGenerate(QUESTION)
+            await anext(aiter(stream))
+            daemon.signal(signal.SIGTERM)
+            assert (await anext(watch)).status == HealthCheckResponse.NOT_SERVING
+            streamed = await read(stream)
+            assert streamed.failure is None
+            assert streamed.whole
+        assert await daemon.ended() == 0
+        await daemon.logged("stopped")
+
+
+def _watch(channel: grpc.aio.Channel) -> AsyncIterator[HealthCheckResponse]:
+    watch: grpc.aio.UnaryStreamMultiCallable[HealthCheckRequest, HealthCheckResponse]
+    watch = channel.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=HealthCheckRequest.SerializeToString,
+        response_deserializer=HealthCheckResponse.FromString,
+    )
+    return aiter(watch(HealthCheckRequest()))
+
+
+async def test_grace_bounds_the_drain() -> None:
+    """A stream that outlasts the grace is ended, not as if it were whole, and the exit is 0."""
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRACE_S": "0.3"}
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            sim.play(Script.of({"fault": "endless", "delta_s": 0.01}))
+            stream = caller.StreamGenerate(QUESTION)
+            await anext(aiter(stream))
+            daemon.signal(signal.SIGTERM)
+            streamed = await read(stream)
+            assert streamed.failure is not None
+            assert not streamed.whole
+            assert await daemon.ended() == 0
+
+
+async def test_a_second_signal_ends_at_once() -> None:
+    """A second SIGTERM doesn't wait for the grace, and the exit status tells."""
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRACE_S": "60"}
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            sim.play(Script.of({"fault": "endless", "delta_s": 0.01}))
+            stream = caller.StreamGenerate(QUESTION)
+            await anext(aiter(stream))
+            daemon.signal(signal.SIGTERM)
+            await daemon.logged("draining")
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended(5) == 128 + signal.SIGTERM
+            await read(stream)
+
+
+async def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:
+    """A socket file has mode 0600, answers, goes with the daemon, and a stale one is replaced."""
+    path = tmp_path / "sidecard.sock"
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": f"unix://{path}"}
+        async with running(env) as daemon:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            async with connected(daemon.address) as caller:
+                assert (await caller.Generate(QUESTION)).text
+            daemon.signal(signal.SIGKILL)
+            await daemon.ended()
+        assert path.exists()
+        async with running(env) as daemon:
+            async with connected(daemon.address) as caller:
+                assert (await caller.Generate(QUESTION)).text
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended() == 0
+        assert not path.exists()
+
+
+async def test_an_address_in_use_is_told() -> None:
+    """A second daemon on one address exits 2 and says why; the first one serves on."""
+    async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": daemon.address}
+        second = await spawn(env)
+        _, err = await second.communicate()
+        assert second.returncode == 2
+        assert daemon.address in err.decode()
+        assert "Traceback" not in err.decode()
+        async with connected(daemon.address) as caller:
+            assert (await caller.Generate(QUESTION)).text
+
+
+async def test_no_configuration_means_the_simulator_loudly() -> None:
+    """With nothing configured the daemon simulates, warns of it, and each answer says so."""
+    env = environment(SIDECARD_LOG__FORMAT="json", SIDECARD_LISTEN__GRPC="127.0.0.1:0")
+    async with running(env) as daemon, connected(daemon.address) as caller:
+        warning = await daemon.logged("SIMULATED ANSWERS")
+        assert warning["level"] == "warning"
+        answer = await caller.Generate(QUESTION)
+        assert answer.model.startswith("simulated-")
+
+
+async def test_in_a_cluster_a_missing_key_is_a_mistake() -> None:
+    """Where a real upstream is meant, a daemon without a key exits 2 and names the ways out."""
+    env = environment(KUBERNETES_SERVICE_HOST="10.0.0.1", SIDECARD_LISTEN__GRPC="127.0.0.1:0")
+    process = await spawn(env)
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    for way_out in ("api_key_file", "ANTHROPIC_API_KEY", "simulate"):
+        assert way_out in err.decode()
+
+
+async def test_a_bad_configuration_exits_2_with_every_mistake(tmp_path: Path) -> None:
+    """`serve` lists all mistakes, as `check` does, with the nearest name for an unknown key."""
+    config = tmp_path / "bad.yaml"
+    config.write_text("timeout:\n  idle_s: 3\ntimeouts:\n  idle_s: soon\nlog: {level: loud}\n")
+    process = await spawn(environment(), "--config", str(config))
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    for part in ("timeouts", "timeouts.idle_s", "log.level"):
+        assert part in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_the_key_shows_nowhere(tmp_path: Path) -> None:
+    """The key is in no log line, no error and no command line, also when it is refused."""
+    secret = "sk-ant-secret-9876543210"
+    file = tmp_path / "key"
+    file.write_text(f"{secret}\n")
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_UPSTREAM__API_KEY_FILE": str(file)}
+        del env["ANTHROPIC_API_KEY"]
+        env["SIDECARD_LOG__LEVEL"] = "debug"
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            sim.play(Script.of({"fault": "status", "status": 401}))
+            failed = await fails(caller.Generate(QUESTION))
+            assert failed.reason == "UPSTREAM_MISCONFIGURED"
+            assert (await caller.Generate(QUESTION)).text
+            assert sim.books.received[-1].headers["x-api-key"] == secret
+            command = Path(f"/proc/{daemon.process.pid}/cmdline").read_text()
+            daemon.signal(signal.SIGTERM)
+            await daemon.ended()
+            seen = command + repr(daemon.lines) + repr(failed)
+            assert secret not in seen
+
+
+async def test_a_rotated_key_is_picked_up(tmp_path: Path) -> None:
+    """A key file that changes is read again, without a restart."""
+    file = tmp_path / "key"
+    file.write_text("sk-ant-first-000000000")
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_UPSTREAM__API_KEY_FILE": str(file)}
+        del env["ANTHROPIC_API_KEY"]
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            await caller.Generate(QUESTION)
+            replacement = tmp_path / "new"
+            replacement.write_text("sk-ant-second-00000000")
+            os.replace(replacement, file)  # noqa: PTH105  # the very call that rotators make
+            async with asyncio.timeout(10):
+                while "second" not in sim.books.received[-1].headers["x-api-key"]:
+                    await caller.Generate(QUESTION)
+                    await asyncio.sleep(0.05)

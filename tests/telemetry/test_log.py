@@ -1,0 +1,97 @@
+"""The log: one line a thing, that nothing can forge and no content gets into."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from sidecard.core.errors import UpstreamThrottled
+from sidecard.core.outcome import Attempt, Ending, Outcome
+from sidecard.telemetry import log
+from sidecard.telemetry.access import AccessLog
+from tests.support.clock import ManualClock
+from tests.support.script import HEAD, USAGE, a_call
+
+FORGED = 'x\n{"event":"forged"}\r\x1b[2J\u2028'
+
+
+@pytest.fixture
+def out() -> Iterator[io.StringIO]:
+    """Return where the log goes; logging is put back afterwards."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_values_cannot_forge_lines(form: log.Format, out: io.StringIO) -> None:
+    """A value with newlines and control bytes stays within one line, in either form."""
+    log.configure("info", form, out)
+    logging.getLogger("any").info("note %s", FORGED, extra={"request_id": FORGED})
+    [line] = out.getvalue().splitlines()
+    assert line.isprintable()
+
+
+def test_bugs_show_their_traceback(out: io.StringIO) -> None:
+    """An exception's traceback is in the line of the JSON form."""
+    log.configure("info", "json", out)
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        logging.getLogger("any").exception("a bug")
+    assert json.loads(out.getvalue())["exception"][0]["exc_type"] == "ZeroDivisionError"
+
+
+def test_the_level_is_obeyed(out: io.StringIO) -> None:
+    """Nothing below the level is written, access lines included."""
+    log.configure("warning", "json", out)
+    logging.getLogger("any").info("quiet")
+    note_a_call(as_json=True)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_access_line_explains_the_call(out: io.StringIO, *, as_json: bool) -> None:
+    """The line of a call says who, where to, how it ended, how long, and what it used."""
+    log.configure("info", "json", out)
+    note_a_call(as_json=as_json)
+    line = json.loads(out.getvalue())
+    assert line.pop("timestamp").startswith("20")
+    assert line == {
+        "event": "call",
+        "level": "info",
+        "request_id": "req-1",
+        "tenant": "default",
+        "mode": "unary",
+        "route": "default",
+        "outcome": "completed",
+        "duration_ms": 1500.0,
+        "first_event_ms": 500.0,
+        "attempts": 0,
+        "source": "upstream",
+        "target": "claude-test",
+        "input_tokens": 7,
+        "output_tokens": 3,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+    }
+
+
+def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
+    """The line of a failed call has the reason, the message and the attempts."""
+    log.configure("info", "json", out)
+    error = UpstreamThrottled("slow down", attempts=(Attempt(1, "claude-test", 0.1),))
+    outcome = Outcome(Ending.FAILED, None, error, None, 2.0)
+    AccessLog(clock=ManualClock(), as_json=True)(a_call(), None, outcome, began=1.0)
+    line = json.loads(out.getvalue())
+    assert (line["error"], line["error_message"]) == ("UPSTREAM_THROTTLED", "slow down")
+    assert (line["outcome"], line["attempts"]) == ("failed", 1)
+
+
+def note_a_call(*, as_json: bool) -> None:
+    outcome = Outcome(Ending.COMPLETED, USAGE, None, 1.5, 2.5)
+    AccessLog(clock=ManualClock(), as_json=as_json)(a_call(), HEAD, outcome, began=1.0)
