@@ -5,9 +5,10 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
 from sidecard.config.simulate import KEY_VARIABLE
 from sidecard.config.simulate import Upstream as Means
@@ -26,6 +27,7 @@ from sidecard.upstream.count import TokenCounter
 from sidecard.upstream.direct import Direct
 from sidecard.upstream.handler import Limits, Upstream
 from sidecard.upstream.keys import FileKey, FixedKey, KeySource
+from sidecard.upstream.sdk import Sdk
 from sidecard.upstream.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -40,9 +42,13 @@ def build_stack(client: Client, *, limits: Limits, sink: CallSink, clock: Clock)
     return stack
 
 
-async def serve(config: Config, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
-    """Run the daemon until a signal; return the exit status. Raises `AddressError`."""
-    async with open_transport(config, means, env) as transport:
+async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
+    """Run the daemon until a signal; return the exit status.
+
+    Raises `AddressError` or `Misconfigured` when it can't start.
+    """
+    config = loaded.config
+    async with open_transport(loaded, means, env) as transport:
         server = build_server(config, transport, as_json=as_json)
 
         def started() -> None:
@@ -53,25 +59,39 @@ async def serve(config: Config, means: Means, env: Mapping[str, str], *, as_json
 
 @asynccontextmanager
 async def open_transport(
-    config: Config, means: Means, env: Mapping[str, str]
+    loaded: Loaded, means: Means, env: Mapping[str, str]
 ) -> AsyncIterator[Transport]:
     """Open the way to the upstream that is meant, and close it at the end."""
-    if means == "simulated":
-        # The simulator's web server is for laptops: a daemon with a key never loads it.
-        from sidecard.simulator.server import Simulator  # noqa: PLC0415
+    async with AsyncExitStack() as closing:
+        if means == "simulated":
+            # The simulator's web server is for laptops: a daemon with a key never loads it.
+            from sidecard.simulator.server import Simulator  # noqa: PLC0415
 
-        _log.warning("SIMULATED ANSWERS", extra={"why": "no API key is configured"})
-        async with Simulator() as simulator:
+            simulator = await closing.enter_async_context(Simulator())
+            _log.warning("SIMULATED ANSWERS", extra={"why": "no API key is configured"})
             key = FixedKey("simulated", origin="the simulator's key")
-            transport: Transport = _direct(simulator.base_url, key, config)
-            yield transport
-            await transport.aclose()
-        return
-    transport = _direct(config.upstream.base_url, _key(config, env), config)
-    try:
+            transport = _direct(loaded.config, simulator.base_url, key)
+        elif means == "sdk":
+            transport = _sdk(loaded)
+        else:
+            config = loaded.config
+            transport = _direct(config, config.upstream.base_url, _key(config, env))
+        closing.push_async_callback(transport.aclose)
         yield transport
-    finally:
-        await transport.aclose()
+
+
+def _direct(config: Config, base_url: str, key: KeySource) -> Transport:
+    return Direct(base_url, key, connect_timeout_s=config.timeouts.connect_s)
+
+
+def _sdk(loaded: Loaded) -> Transport:
+    """Return the SDK's client; an address that nobody set is left to it, as clouds have theirs."""
+    upstream = loaded.config.upstream
+    return Sdk(
+        upstream.sdk_client,
+        base_url=upstream.base_url if "upstream.base_url" in loaded.given else "",
+        connect_timeout_s=loaded.config.timeouts.connect_s,
+    )
 
 
 def build_server(config: Config, transport: Transport, *, as_json: bool) -> GrpcServer:
@@ -90,10 +110,6 @@ def build_server(config: Config, transport: Transport, *, as_json: bool) -> Grpc
         max_message_bytes=config.listen.max_message_bytes,
     )
     return GrpcServer(servicer, _listen(config))
-
-
-def _direct(base_url: str, key: KeySource, config: Config) -> Direct:
-    return Direct(base_url, key, connect_timeout_s=config.timeouts.connect_s)
 
 
 def _key(config: Config, env: Mapping[str, str]) -> KeySource:

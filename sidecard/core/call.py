@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Self
+from typing import Final, Self
 
 from sidecard.core.jsonio import JsonObject
 
@@ -39,6 +39,26 @@ class LastResort(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What a call lets the cache do; `ttl_s` is None where that is left to the configuration."""
+
+    mode: CacheMode = CacheMode.DEFAULT
+    ttl_s: float | None = None
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackPolicy:
+    """What a call allows when targets fail; replaces the route's policy."""
+
+    last_resorts: frozenset[LastResort] = frozenset()
+    continue_stream: bool | None = None
+
+
+DEFAULT_CACHE: Final = CachePolicy()
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A (provider, model, credentials) that a call can go to.
 
@@ -70,7 +90,7 @@ class Call:
     `messages` and `parameters` together are the body of the upstream's request,
     without `model` and `stream`, which belong to the target and to the transport.
     `deadline` is a moment of `Clock.now`, in seconds.
-    `cache_ttl_s` and `max_cost_nano_usd` are None when the caller left them to the configuration.
+    `fallback` is None where the route's policy holds, the limits where there is none.
     """
 
     request_id: str
@@ -83,10 +103,10 @@ class Call:
     mode: Mode = Mode.UNARY
     priority: Priority = Priority.INTERACTIVE
     output_schema: JsonObject | None = None
-    cache_mode: CacheMode = CacheMode.DEFAULT
-    cache_ttl_s: float | None = None
-    last_resorts: frozenset[LastResort] = frozenset()
+    cache: CachePolicy = DEFAULT_CACHE
+    fallback: FallbackPolicy | None = None
     max_cost_nano_usd: int | None = None
+    max_input_tokens: int | None = None
     labels: JsonObject = field(default_factory=dict)
 
     def to(self, target: Target) -> Self:

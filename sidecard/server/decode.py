@@ -11,9 +11,9 @@ from sidecard.server.wire.routing import Routing, limit_of
 from sidecard.server.wire.schema_in import Schemas
 from sidecard.server.wire.terms_in import (
     cache_of,
+    fallback_of,
     labels_of,
-    last_resorts_of,
-    max_cost_of,
+    limits_of,
     priority_of,
     tenant_of,
 )
@@ -64,14 +64,14 @@ class Decoder:
         """
         found = Violations(prefix)
         route = self._routing.find(request.model, found)
-        cache_mode, cache_ttl_s = cache_of(request, found)
+        cache = cache_of(request, found)
         messages = _messages(request, found)
         parameters = self._parameters(request, route, found)
         tenant = tenant_of(request, found)
         labels = labels_of(request, found) if request.labels else {}
         priority = priority_of(request, found)
-        last_resorts = last_resorts_of(request, found)
-        max_cost_nano_usd = max_cost_of(request, found)
+        fallback = fallback_of(request, found)
+        max_cost_nano_usd, max_input_tokens = limits_of(request, found)
         schema = self._output_schema(request, parameters, found)
         found.check()
         if route is None:
@@ -87,10 +87,10 @@ class Decoder:
             mode=mode,
             priority=priority,
             output_schema=schema,
-            cache_mode=cache_mode,
-            cache_ttl_s=cache_ttl_s,
-            last_resorts=last_resorts,
+            cache=cache,
+            fallback=fallback,
             max_cost_nano_usd=max_cost_nano_usd,
+            max_input_tokens=max_input_tokens,
             labels=labels,
         )
 

@@ -61,6 +61,8 @@ def _reason(error: BaseException) -> str:
         return f"TLS: {error.certificate_error}"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it ended early"
+    if isinstance(error, aiohttp.ClientOSError) and error.errno is None and error.__cause__:
+        return _reason(error.__cause__)
     if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

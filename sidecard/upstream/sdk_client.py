@@ -3,6 +3,8 @@
 That takes 1.6 s and 55 MB, so `sdk.py` imports this one when the transport is made, not before.
 """
 
+import ssl
+import warnings
 from typing import Any, Final, TypeAlias, cast
 
 import anthropic
@@ -36,11 +38,20 @@ _KEEPALIVE_S: Final = 30.0
 _REASON_CHARS: Final = 300
 
 
-def make(name: str, *, base_url: str, key: KeySource | None, connect_timeout_s: float) -> Client:
+def make(
+    name: str,
+    *,
+    base_url: str,
+    key: KeySource | None,
+    connect_timeout_s: float,
+    tls: ssl.SSLContext,
+) -> Client:
     """Return a client that sends once, follows nothing and judges nothing.
 
     Raises `Misconfigured` where it lacks a region, a project or a package that it stands on.
     """
+    # The SDK hands aiohttp the body in one piece, whatever its size; nothing that we could change.
+    warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
     settings: dict[str, Any] = {
         "max_retries": 0,
         "timeout": httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
@@ -48,6 +59,7 @@ def make(name: str, *, base_url: str, key: KeySource | None, connect_timeout_s: 
             # 0 is aiohttp's word for no cap.
             limits=httpx2.Limits(max_connections=0, keepalive_expiry=_KEEPALIVE_S),
             follow_redirects=False,
+            verify=tls,
         ),
         "default_headers": {"accept-encoding": "identity", "user-agent": f"sidecard/{VERSION}"},
         "middleware": [_as_it_came],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sidecard.core.call import CacheMode, LastResort, Mode, Priority
+from sidecard.core.call import CacheMode, FallbackPolicy, LastResort, Mode, Priority
 from sidecard.core.errors import InvalidCall
 from sidecard.server.wire.schema_in import Schemas
 from sidecard.server.wire.violations import Violations
@@ -92,8 +92,8 @@ def test_the_terms_of_a_call_are_its_own() -> None:
         Priority.BATCH,
         {"app": "shop"},
     )
-    assert (call.cache_mode, call.cache_ttl_s) == (CacheMode.ONLY, 90.5)
-    assert call.last_resorts == {LastResort.STALE, LastResort.STATIC}
+    assert (call.cache.mode, call.cache.ttl_s) == (CacheMode.ONLY, 90.5)
+    assert call.fallback == FallbackPolicy(frozenset({LastResort.STALE, LastResort.STATIC}))
     assert call.max_cost_nano_usd == 0
 
 

@@ -34,9 +34,7 @@ def instances(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Json]]:
     optional: dict[str, st.SearchStrategy[Json]] = {}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        (required if field.is_required() else optional)[key] = of(
-            cast("Any", field.annotation)
-        )
+        (required if field.is_required() else optional)[key] = of(cast("Any", field.annotation))
     return st.fixed_dictionaries(required, optional=optional)
 
 

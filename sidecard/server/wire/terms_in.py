@@ -5,7 +5,14 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from sidecard.core.call import CacheMode, LastResort, Priority
+from sidecard.core.call import (
+    DEFAULT_CACHE,
+    CacheMode,
+    CachePolicy,
+    FallbackPolicy,
+    LastResort,
+    Priority,
+)
 from sidecard.core.jsonio import JsonObject
 from sidecard.server.wire.violations import Violations, has_controls, shown
 from sidecard.v1 import generation_pb2 as pb
@@ -71,10 +78,10 @@ def priority_of(request: pb.GenerateRequest, found: Violations) -> Priority:
     return priority or Priority.INTERACTIVE
 
 
-def cache_of(request: pb.GenerateRequest, found: Violations) -> tuple[CacheMode, float | None]:
-    """Return what the cache may do, and for how many seconds; None is the configuration's."""
+def cache_of(request: pb.GenerateRequest, found: Violations) -> CachePolicy:
+    """Return what the cache may do."""
     if not request.HasField("cache"):
-        return CacheMode.DEFAULT, None
+        return DEFAULT_CACHE
     policy = request.cache
     mode = _CACHE_MODES.get(policy.mode)
     if mode is None:
@@ -85,33 +92,38 @@ def cache_of(request: pb.GenerateRequest, found: Violations) -> tuple[CacheMode,
     elif has_controls(policy.namespace):
         found.add("cache.namespace", "has control characters; remove them")
     ttl_s = _seconds(policy.ttl, "cache.ttl", found) if policy.HasField("ttl") else None
-    return mode or CacheMode.DEFAULT, ttl_s
+    return CachePolicy(mode or CacheMode.DEFAULT, ttl_s, policy.namespace)
 
 
-def last_resorts_of(request: pb.GenerateRequest, found: Violations) -> frozenset[LastResort]:
-    """Return what may stand in for an answer."""
+def fallback_of(request: pb.GenerateRequest, found: Violations) -> FallbackPolicy | None:
+    """Return what may stand in for an answer; None where the route says."""
     if not request.HasField("fallback"):
-        return frozenset()
+        return None
+    policy = request.fallback
     allowed = set()
-    for index, number in enumerate(request.fallback.last_resorts):
+    for index, number in enumerate(policy.last_resorts):
         resort = _LAST_RESORTS.get(number)
         if resort is None:
             what = f"has the unknown value {number}" if number else "is unspecified"
             found.add(f"fallback.last_resorts[{index}]", f"{what}; use one of LastResort")
         else:
             allowed.add(resort)
-    return frozenset(allowed)
+    continues = policy.continue_stream if policy.HasField("continue_stream") else None
+    return FallbackPolicy(frozenset(allowed), continues)
 
 
-def max_cost_of(request: pb.GenerateRequest, found: Violations) -> int | None:
-    """Return the most that the call may cost, in nano-US-dollars."""
-    if request.HasField("max_input_tokens") and request.max_input_tokens < 1:
-        found.add("max_input_tokens", f"is {request.max_input_tokens}; it has to be at least 1")
-    if not request.HasField("max_cost_nano_usd"):
-        return None
-    if request.max_cost_nano_usd < 0:
-        found.add("max_cost_nano_usd", f"is {request.max_cost_nano_usd}; it can't be negative")
-    return request.max_cost_nano_usd
+def limits_of(request: pb.GenerateRequest, found: Violations) -> tuple[int | None, int | None]:
+    """Return the most that the call may cost, in nano-US-dollars, and its most input tokens."""
+    cost = tokens = None
+    if request.HasField("max_cost_nano_usd"):
+        cost = request.max_cost_nano_usd
+        if cost < 0:
+            found.add("max_cost_nano_usd", f"is {cost}; it can't be negative")
+    if request.HasField("max_input_tokens"):
+        tokens = request.max_input_tokens
+        if tokens < 1:
+            found.add("max_input_tokens", f"is {tokens}; it has to be at least 1")
+    return cost, tokens
 
 
 def _seconds(duration: Duration, path: str, found: Violations) -> float:

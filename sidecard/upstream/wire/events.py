@@ -29,6 +29,9 @@ MESSAGE_FIELDS: Final = frozenset(
 
 _STOP_FIELDS: Final = frozenset({"stop_reason", "stop_sequence"})
 
+_MAX_BLOCKS: Final = 2**31
+"""The contract's index is an int32."""
+
 # Delta type → the field that has to be there, and be text.
 _TEXT_DELTAS: Final = {
     "text_delta": "text",
@@ -114,8 +117,10 @@ class EventParser:
 
     def _block_start(self, event: JsonObject, events: list[Event]) -> None:
         index, block = event.get("index"), event.get("content_block")
-        if self._seen is None or type(index) is not int or index < 0 or index in self._seen:
+        if self._seen is None or type(index) is not int or index in self._seen:
             raise malformed("a content block starts out of order")
+        if not 0 <= index < _MAX_BLOCKS:
+            raise malformed("a content block's index is out of bounds")
         if not isinstance(block, dict):
             raise malformed("a content block is no object")
         self._seen.add(index)
@@ -140,10 +145,11 @@ class EventParser:
 
     def _message_stop(self, events: list[Event]) -> None:
         reason = self._stop.get("stop_reason")
-        if self._open or not isinstance(reason, str):
+        sequence = self._stop.get("stop_sequence")
+        if self._open or not isinstance(reason, str) or not isinstance(sequence, str | None):
             raise malformed("the answer stops with an open block, or without a stop_reason")
         extra = {key: value for key, value in self._stop.items() if key not in _STOP_FIELDS}
-        events.append(Finished(reason, self._stop.get("stop_sequence"), extra))
+        events.append(Finished(reason, sequence, extra))
         self.finished = True
 
 

@@ -16,14 +16,17 @@ def parse_message(data: bytes) -> Message:
     if not isinstance(raw, dict) or not isinstance(raw.get("content"), list):
         raise malformed("the answer is no message")
     blocks, reason = raw["content"], raw.get("stop_reason")
-    if not all(isinstance(block, dict) for block in blocks) or not isinstance(reason, str):
+    sequence = raw.get("stop_sequence")
+    if not isinstance(reason, str) or not isinstance(sequence, str | None):
+        raise malformed("the answer has no stop_reason")
+    if not all(isinstance(block, dict) for block in blocks):
         raise malformed("the answer is no whole message")
     return Message(
         id=str(raw.get("id", "")),
         model=str(raw.get("model", "")),
         content=tuple(blocks),
         stop_reason=reason,
-        stop_sequence=raw.get("stop_sequence"),
+        stop_sequence=sequence,
         usage=usage_of(merged({}, raw.get("usage"))),
         extra={key: value for key, value in raw.items() if key not in MESSAGE_FIELDS},
     )

@@ -99,6 +99,12 @@ BROKEN: dict[str, list[dict[str, Any]]] = {
     "delta of a number": [START, OPEN, {**DELTA, "delta": {"type": "text_delta", "text": 1}}],
     "block that is a text": [START, {**OPEN, "content_block": "text"}],
     "block of a negative index": [START, {**OPEN, "index": -1}],
+    "block of a huge index": [START, {**OPEN, "index": 2**31}],
+    "stop sequence that is a number": [
+        START,
+        {"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": 7}},
+        STOP,
+    ],
     "stop of a closed block": [START, {"type": "content_block_stop", "index": 0}],
     "stop with an open block": [START, OPEN, *EVENTS[-2:]],
     "stop without a reason": [START, STOP],
