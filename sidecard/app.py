@@ -99,7 +99,12 @@ def build_server(config: Config, transport: Transport, *, as_json: bool) -> Grpc
     clock = SystemClock()
     client = Client(transport, clock=clock)
     timeouts = config.timeouts
-    limits = Limits(timeouts.first_event_s, timeouts.idle_s, config.upstream.max_answer_bytes)
+    limits = Limits(
+        first_event_s=timeouts.first_event_s,
+        idle_s=timeouts.idle_s,
+        max_answer_bytes=config.upstream.max_answer_bytes,
+        unstreamed_max_tokens=config.upstream.unstreamed_max_tokens,
+    )
     sink = AccessLog(clock=clock, as_json=as_json)
     servicer = GenerationServicer(
         build_stack(client, limits=limits, sink=sink, clock=clock),

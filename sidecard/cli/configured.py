@@ -3,12 +3,11 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sidecard.config.load import ConfigError, Loaded, load
-from sidecard.config.simulate import Upstream, choose_upstream
+from sidecard.config import plan as planning
+from sidecard.config.problems import ConfigError
 
 # Flag → the field that it sets.
 _FLAGS: Final = {
@@ -19,14 +18,6 @@ _FLAGS: Final = {
     "log_level": "log.level",
     "log_format": "log.format",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A configuration without mistakes, and the upstream that it means."""
-
-    loaded: Loaded
-    upstream: Upstream
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan(arguments: argparse.Namespace, env: Mapping[str, str]) -> Plan | None:
+def plan(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan | None:
     """Return what is configured; or list every mistake on standard error and return None."""
     try:
-        loaded = load(arguments.config, env, _flags(arguments))
-        return Plan(loaded, choose_upstream(loaded, env))
+        return planning.plan(arguments.config, env, _flags(arguments))
     except ConfigError as error:
         count = len(error.problems)
         mistakes = "one mistake" if count == 1 else f"{count} mistakes"

@@ -46,7 +46,10 @@ A value comes from the first of these that has it:
 3. the YAML file at `--config`, or else at `$SIDECARD_CONFIG`,
 4. the default.
 
+`ANTHROPIC_BASE_URL` counts too: it is the default of `upstream.base_url`.
+
 Unknown keys, keys that are given twice and unknown `SIDECARD_` variables are mistakes.
+So is a file of no bytes, as it may be half written; `{{}}` or a comment stands for the defaults.
 YAML is read as version 1.2 has it: `no` is a text, and so is `0600`.
 
 ```yaml
@@ -65,7 +68,8 @@ The first of these that holds decides:
    or workload identity (`ANTHROPIC_FEDERATION_RULE_ID`, `ANTHROPIC_ORGANIZATION_ID`
    and `ANTHROPIC_IDENTITY_TOKEN` or `ANTHROPIC_IDENTITY_TOKEN_FILE`).
 5. `upstream.simulate: auto`, and nothing says that a real upstream is meant: no file,
-   no other setting of `upstream`, no `ANTHROPIC_` variable, no Kubernetes:
+   no other setting of `upstream`, no `ANTHROPIC_BASE_URL` and no variable of 3 and 4,
+   no Kubernetes:
    answers are simulated.
 6. Otherwise the missing key is a mistake.
 """

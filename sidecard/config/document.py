@@ -4,6 +4,7 @@ This module alone imports yaml, and is imported where there is a text to read.
 Nesting and the number of values are bounded, aliases counted as often as they are used.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,9 +15,10 @@ from sidecard.config.problems import Path, Problem, dotted
 from sidecard.config.scalars import scalar
 from sidecard.core.jsonio import JsonValue
 
-MAX_VALUES: Final = 10_000
+MAX_VALUES: Final = 5_000
 MAX_DEPTH: Final = 20
 
+_QUOTED: Final = re.compile(r"'([^']*)'")
 _KINDS: Final = frozenset(
     f"tag:yaml.org,2002:{kind}"
     for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge")
@@ -37,23 +39,45 @@ class _Unbounded(Exception):
     pass
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads no further than a text within the limits can go: its keys and its values."""
+
+    nodes = 0
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MAX_VALUES or self.depth > MAX_DEPTH + 1:
+            raise _Unbounded
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def parse(text: str) -> Document:
     """Return what the text says; `problems` holds (path, line, message), line 0 for none."""
     document = Document()
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             document.values = _value(document, node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        told = error.problem or error.context
+        told = _QUOTED.sub(_word, error.problem or error.context or "")
         document.problems.append(((), mark.line + 1 if mark else 0, f"is not YAML: {told}"))
     except yaml.YAMLError:
         document.problems.append(((), 0, "is not YAML: it has characters that YAML doesn't allow"))
-    except (_Unbounded, RecursionError):
+    except _Unbounded:
         limits = f"{MAX_VALUES} values, aliases counted each time, or {MAX_DEPTH} levels"
         document.problems.append(((), 0, f"is too large: it has more than {limits}"))
     return document
+
+
+def _word(quoted: re.Match[str]) -> str:
+    """Return what PyYAML quotes of a text as it may be repeated: a character, a kind of token."""
+    word = quoted[1]
+    return quoted[0] if len(word) <= 1 or word[0] in "<\\" else "'…'"
 
 
 def _value(document: Document, node: Node, path: Path) -> JsonValue:
@@ -94,6 +118,6 @@ def _mapping(document: Document, node: MappingNode, path: Path) -> dict[str, Jso
 def problems(document: Document, source: str) -> list[Problem]:
     """Return what is wrong with the text of `source`."""
     return [
-        Problem(dotted(path), f"{source}, line {line}" if line else source, message)
+        Problem(dotted(path), f"{source}, line {line}" if line else source, message, line)
         for path, line, message in document.problems
     ]

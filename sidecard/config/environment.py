@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from sidecard.config.problems import Problem
+from sidecard.config.problems import Problem, Source
 from sidecard.config.scalars import scalar
 from sidecard.config.schema import Config
 from sidecard.config.tree import field_at, fields_of, key_hint
@@ -18,21 +18,22 @@ from sidecard.core.jsonio import JsonValue
 
 PREFIX: Final = "SIDECARD_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+BASE_URL_VARIABLE: Final = "ANTHROPIC_BASE_URL"
 KNOWN: Final = frozenset({CONFIG_VARIABLE, f"{PREFIX}ADDRESS"})
 # Kubernetes sets these for a service named sidecard, or sidecard-something.
 _SERVICE_LINK: Final = re.compile(
-    r"SIDECARD_(?:\w+_)?"
-    r"(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+    r"SIDECARD_(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9]+)*"
+    r"|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value for one path, and where it is from, in words."""
+    """One value for one path, and who set it."""
 
     path: tuple[str, ...]
     value: JsonValue
-    source: str
+    source: Source
 
 
 def from_environment(env: Mapping[str, str]) -> tuple[list[Setting], list[Problem]]:
@@ -45,7 +46,7 @@ def from_environment(env: Mapping[str, str]) -> tuple[list[Setting], list[Proble
             continue
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
         if name.isupper() and len(path) > 1 and field_at(path):
-            settings.append(Setting(path, value_of(env[name]), f"environment variable {name}"))
+            settings.append(Setting(path, value_of(env[name]), _variable(name)))
         else:
             problems.append(Problem(name, "environment", f"unknown variable{_hint(name, path)}"))
     return settings, problems
@@ -54,9 +55,19 @@ def from_environment(env: Mapping[str, str]) -> tuple[list[Setting], list[Proble
 def from_flags(flags: Mapping[str, str]) -> list[Setting]:
     """Return what flags set: dotted paths to values."""
     return [
-        Setting(tuple(path.split(".")), value_of(text), "command line")
+        Setting(tuple(path.split(".")), value_of(text), Source("command line"))
         for path, text in flags.items()
     ]
+
+
+def gateway(env: Mapping[str, str]) -> Setting | None:
+    """Return the API's address as the `anthropic` package has it, for where nothing else is set."""
+    url = env.get(BASE_URL_VARIABLE, "").strip()
+    return Setting(("upstream", "base_url"), url, _variable(BASE_URL_VARIABLE)) if url else None
+
+
+def _variable(name: str) -> Source:
+    return Source(f"environment variable {name}")
 
 
 def value_of(text: str) -> JsonValue:

@@ -1,7 +1,6 @@
 """The kinds of values that the schema is made of; each says what it expects, in words."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Final, TypeAlias, TypeVar
@@ -33,22 +32,6 @@ class Expect:
     ) -> CoreSchema:
         """Wrap what was validated so far."""
         return custom_error_schema(handler(source), EXPECTED, custom_error_message=self.phrase)
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Fields of one section that don't go together."""
-
-    fields: tuple[str, ...]
-    message: str
-
-
-class Mistakes(ValueError):
-    """What `Section` raises for all mistakes at once."""
-
-    def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("; ".join(mistake.message for mistake in self.mistakes))
 
 
 class Section(BaseModel):
@@ -160,6 +143,9 @@ Bytes: TypeAlias = Annotated[
 ]
 Tokens: TypeAlias = Annotated[
     _Whole, Ge(1), Le(MAX_TOKENS), Expect(f"a whole number of tokens from 1 to {MAX_TOKENS}")
+]
+TokensOrNone: TypeAlias = Annotated[
+    _Whole, Ge(0), Le(MAX_TOKENS), Expect(f"a whole number of tokens from 0 to {MAX_TOKENS}")
 ]
 Flag: TypeAlias = Annotated[bool, Strict(), Expect("true or false")]
 ListenAddress: TypeAlias = Annotated[

@@ -3,10 +3,10 @@
 The descriptions are the operator's documentation: `docs/config.md` is made of them.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, Literal, Self, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict
 
 from sidecard.config.kinds import (
     BaseUrl,
@@ -15,15 +15,12 @@ from sidecard.config.kinds import (
     Flag,
     KeyFile,
     ListenAddress,
-    Mistake,
-    Mistakes,
     Seconds,
     SecondsOrNone,
     Section,
     Tokens,
+    TokensOrNone,
     at_least_one,
-    is_loopback,
-    split_address,
 )
 
 DEFAULT_ROUTE: Final = "default"
@@ -42,8 +39,8 @@ Pattern: TypeAlias = Annotated[
 ]
 FileMode: TypeAlias = Annotated[
     str,
-    Field(coerce_numbers_to_str=True, pattern=r"^(0o?)?[0-7]{3}$"),
-    Expect('permissions in octal, as "0600"'),
+    Field(coerce_numbers_to_str=True, pattern=r"^(0o?)?[67][0-7]{2}$"),
+    Expect('permissions in octal that let the owner read and write, as "0600"'),
 ]
 SdkClient: TypeAlias = Literal[
     "anthropic", "aws", "bedrock", "bedrock_mantle", "foundry", "google_cloud", "vertex"
@@ -90,17 +87,6 @@ class Listen(Section):
         "Keep it below the pod's terminationGracePeriodSeconds (30), or they are killed.",
     )
 
-    @model_validator(mode="after")
-    def _stays_here(self) -> Self:
-        split = None if self.grpc.startswith("unix:") else split_address(self.grpc)
-        if split and not self.allow_remote and not is_loopback(split[0]):
-            told = (
-                f"{split[0]} can be reached from other machines, and there is no login; listen on "
-                "127.0.0.1 or a unix:/// path, or set listen.allow_remote to true"
-            )
-            raise Mistakes([Mistake(("grpc",), told)])
-        return self
-
 
 class Upstream(Section):
     """The service that answers, and how it is reached."""
@@ -108,13 +94,13 @@ class Upstream(Section):
     base_url: BaseUrl = Field(
         "https://api.anthropic.com",
         description="The API's URL, without /v1. http is for loopback only, "
-        "as the key would travel in clear.",
+        "as the key would travel in clear. Where it isn't set, $ANTHROPIC_BASE_URL is taken.",
     )
     api_key_file: KeyFile | None = Field(
         None,
         description="Absolute path of the file that holds the API key, and nothing else. "
         "Read again when it changes, so that a key can be rotated without a restart. "
-        "It wins over $ANTHROPIC_API_KEY.",
+        "It wins over $ANTHROPIC_API_KEY, and doesn't go with `transport: sdk`.",
     )
     transport: Literal["auto", "direct", "sdk"] = Field(
         "auto",
@@ -139,18 +125,17 @@ class Upstream(Section):
         description="Patterns (`*`, `?`, `[…]`) of the model ids that a call may name in place of "
         "a route. Others are refused. `[]` leaves the routes alone.",
     )
+    unstreamed_max_tokens: TokensOrNone = Field(
+        4096,
+        description="The most `max_tokens` of a unary call whose answer is asked for in one piece, "
+        "which takes less CPU. Such an answer has `first_event_s` + `idle_s` to come whole, and a "
+        "caller who leaves before never learns what it used. 0 streams every answer.",
+    )
     max_answer_bytes: Bytes = Field(
         67_108_864,
         description="Size of the largest answer taken from the upstream, in bytes. "
         "A larger one fails, as the upstream's mistake.",
     )
-
-    @model_validator(mode="after")
-    def _transport_serves_client(self) -> Self:
-        if self.transport == "direct" and self.sdk_client != "anthropic":
-            told = f"transport direct can't use sdk_client {self.sdk_client}; expected sdk or auto"
-            raise Mistakes([Mistake(("transport", "sdk_client"), told)])
-        return self
 
 
 class Target(Section):
@@ -173,12 +158,17 @@ class Route(Section):
     max_tokens: Tokens = Field(
         4096,
         description="The most tokens of an answer, for a call that doesn't say. "
-        "An answer that reaches it ends there, with the stop reason `max_tokens`.",
+        "An answer that reaches it ends there, with the stop reason `max_tokens`. "
+        "At most the first target's `max_output_tokens`.",
     )
 
 
 class Timeouts(Section):
-    """How long a caller may have to wait, in seconds."""
+    """How long a caller may have to wait, in seconds.
+
+    Defaults make way for what is set: with `total_s: 30` alone no other timeout is over 30,
+    and with `first_event_s: 900` alone `total_s` is 900 too.
+    """
 
     connect_s: Seconds = Field(
         5.0,
@@ -198,25 +188,6 @@ class Timeouts(Section):
         600.0,
         description="Seconds for a whole call, for callers that set no deadline or a later one.",
     )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        mistakes = tuple(self._out_of_order())
-        if mistakes:
-            raise Mistakes(mistakes)
-        return self
-
-    def _out_of_order(self) -> Iterator[Mistake]:
-        pairs = (
-            ("connect_s", "first_event_s"),
-            ("first_event_s", "total_s"),
-            ("idle_s", "total_s"),
-        )
-        for shorter, longer in pairs:
-            short, long = getattr(self, shorter), getattr(self, longer)
-            if short > long:
-                told = f"expected timeouts.{shorter} ({short:g}) to be at most "
-                yield Mistake((shorter, longer), f"{told}timeouts.{longer} ({long:g})")
 
 
 class Log(Section):
@@ -239,14 +210,8 @@ class Config(Section):
     upstream: Upstream = Upstream()
     routes: Mapping[RouteName, Route] = Field(
         {DEFAULT_ROUTE: Route(targets=(Target(model=DEFAULT_MODEL),))},
-        description="Names that calls use as their model. A call that names none takes `default`.",
+        description="Names that calls use as their model. A call that names none takes `default`. "
+        "No other name may be a model's that `upstream.models` allows.",
     )
     timeouts: Timeouts = Timeouts()
     log: Log = Log()
-
-    @model_validator(mode="after")
-    def _has_default_route(self) -> Self:
-        if DEFAULT_ROUTE not in self.routes:
-            told = "expected a route named default too: calls that name no model take it"
-            raise Mistakes([Mistake(("routes",), told)])
-        return self

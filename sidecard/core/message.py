@@ -25,4 +25,5 @@ class Message:
     @property
     def text(self) -> str:
         """All text blocks, joined."""
-        return "".join([b.get("text") or "" for b in self.content if b.get("type") == "text"])
+        texts = [block.get("text") for block in self.content if block.get("type") == "text"]
+        return "".join([text for text in texts if isinstance(text, str)])

@@ -37,10 +37,11 @@ class AnswerStream:
         """Read up to the first content event and hold all that came: the first-event barrier.
 
         Raises an `UpstreamError` as long as nothing of the answer was shown.
+        Its time is bounded by the caller's first-event timeout, not by the idle timeout.
         """
         held: list[Batch] = []
         while True:
-            batch = await self._next()
+            batch = await self._next(None)
             held.append(batch)
             if any(isinstance(event, _CONTENT) for event in batch):
                 break
@@ -67,15 +68,15 @@ class AnswerStream:
         if held := self._held:
             self._held = ()
             return held
-        return await self._next()
+        return await self._next(self._idle_s)
 
-    async def _next(self) -> Batch:
+    async def _next(self, idle_s: float | None) -> Batch:
         """Read until there is a batch that isn't empty."""
         parser = self._parser
         while True:
             if parser.failure is not None:
                 raise self._failed(classify.from_wire(parser.failure, target=self._target))
-            data = await self._bytes()
+            data = await self._bytes(idle_s)
             if batch := parser.feed(data):
                 for event in batch:
                     if type(event) is Usage:
@@ -85,12 +86,12 @@ class AnswerStream:
                 msg = "the answer ended before it was whole"
                 raise self._failed(UpstreamUnavailable(msg, target=self._target))
 
-    async def _bytes(self) -> bytes:
+    async def _bytes(self, idle_s: float | None) -> bytes:
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(idle_s):
                 data = await self._response.read()
         except TimeoutError:
-            msg = f"the answer stalled: nothing came for {self._idle_s:g} s (timeouts.idle_s)"
+            msg = f"the answer stalled: nothing came for {idle_s:g} s (timeouts.idle_s)"
             raise self._failed(UpstreamUnavailable(msg, target=self._target)) from None
         except TransportFault as fault:
             raise self._failed(classify.from_fault(fault, target=self._target)) from fault

@@ -61,11 +61,11 @@ class Direct:
         self._connect_timeout_s = connect_timeout_s
         proxy = proxy_for(self._base_url)
         self._proxy_headers = proxy.headers if proxy else None
-        self._connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=tls or True
-        )
+        self._open: set[ClientResponse] = set()
         self._session = aiohttp.ClientSession(
-            connector=self._connector,
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=tls or True
+            ),
             timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -90,10 +90,13 @@ class Direct:
             _refuse_compressed(response)
         elif response.status == 401:  # noqa: PLR2004
             self._key.rejected()
-        return DirectResponse(response)
+        self._open.add(response)
+        return DirectResponse(response, self._open)
 
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""
+        for response in self._open:
+            _close(response)  # The session's own close would leave their readers waiting.
         await self._session.close()
 
     def _url(self, path: str) -> URL:
@@ -119,17 +122,17 @@ class Direct:
         return self._headers[1]
 
     def __repr__(self) -> str:
-        busy = len(self._connector._acquired)  # noqa: SLF001  # for operators only
-        return f"<Direct {self._base_url}, {busy} open, {self._key!r}>"
+        return f"<Direct {self._base_url}, {len(self._open)} open, {self._key!r}>"
 
 
 class DirectResponse:
     """A `Response` over aiohttp's."""
 
-    __slots__ = ("_response",)
+    __slots__ = ("_open", "_response")
 
-    def __init__(self, response: ClientResponse) -> None:
+    def __init__(self, response: ClientResponse, among: set[ClientResponse]) -> None:
         self._response = response
+        self._open = among
 
     @property
     def status(self) -> int:
@@ -151,6 +154,7 @@ class DirectResponse:
     async def aclose(self, *, finished: bool = False) -> None:
         """Let go of the connection; see `Response.aclose`."""
         response = self._response
+        self._open.discard(response)
         if response.content.is_eof():
             response.release()
         elif finished:

@@ -10,7 +10,7 @@ import aiohttp
 
 from sidecard.upstream.transport import Phase, TransportFault
 
-_NETWORK: Final = (
+NETWORK: Final = (
     aiohttp.ClientError,
     ConnectionError,
     TimeoutError,
@@ -42,9 +42,11 @@ def in_answer(error: BaseException) -> TransportFault:
     return TransportFault(Phase.READ, reason)
 
 
-def network_error_in(error: BaseException) -> BaseException | None:
-    """Return what the network did, where `error` or what led to it says so."""
-    return next((cause for cause in _causes(error) if isinstance(cause, _NETWORK)), None)
+def network_error_in(
+    error: BaseException, kinds: tuple[type[BaseException], ...] = NETWORK
+) -> BaseException | None:
+    """Return what the network did, where `error` or what led to it is of one of these kinds."""
+    return next((cause for cause in _causes(error) if isinstance(cause, kinds)), None)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

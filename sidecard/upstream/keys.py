@@ -46,9 +46,9 @@ class FixedKey:
     __slots__ = ("_key", "_origin")
 
     def __init__(self, key: str, *, origin: str) -> None:
+        self._origin = origin
         key = Secret(key)
         self._key = _checked(key, origin)
-        self._origin = origin
 
     def current(self) -> Secret:
         """Return the key."""

@@ -80,6 +80,8 @@ class Sdk:
         """Close every connection; answers that are still read end in a `TransportFault`."""
         for task in self._ending:
             task.cancel()
+        for response in tuple(self._open):
+            await response.cut()  # The client's own close would leave their readers waiting.
         await self._client.close()
 
     def _rejected(self) -> None:
@@ -164,6 +166,10 @@ class SdkResponse:
 
     async def _close(self) -> None:
         await self._chunks.aclose()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Close the connection, also while somebody reads."""
         await self._answer.aclose()
 
 

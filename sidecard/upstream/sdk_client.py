@@ -50,8 +50,9 @@ def make(
 
     Raises `Misconfigured` where it lacks a region, a project or a package that it stands on.
     """
-    # The SDK hands aiohttp the body in one piece, whatever its size; nothing that we could change.
+    # How the SDK uses aiohttp is nothing that we could change: these warnings are of that.
     warnings.filterwarnings("ignore", "Sending a large body", ResourceWarning)
+    warnings.filterwarnings("ignore", "BasicAuth is|The 'proxy_auth'", DeprecationWarning)
     settings: dict[str, Any] = {
         "max_retries": 0,
         "timeout": httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
@@ -108,6 +109,7 @@ def failure(error: Exception, *, connect_timeout_s: float) -> TransportFault | M
         if network is not None:
             return before_answer(network, connect_timeout_s=connect_timeout_s)
         return TransportFault(Phase.SEND, f"the request failed: {_text(error.__cause__ or error)}")
+    network = network or network_error_in(error, (httpx2.TransportError,))
     if network is not None:
         return TransportFault(Phase.CONNECT, f"credentials can't be had: {_text(network)}")
     return _misconfigured(error)

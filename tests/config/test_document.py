@@ -1,5 +1,6 @@
 """A file that can't be read, or isn't YAML as it should be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 
 UNREADABLE = {
     "log: {level: info": "is not YAML: expected ',' or '}', but got '<stream end>'",
-    "log:\n\tlevel: info": "line 2)",
-    "log: *level": "is not YAML: found undefined alias 'level'",
+    "log:\n\tlevel: info": r"'\t' that cannot start any token (file sidecard.yaml, line 2)",
+    "log: *level": "is not YAML: found undefined alias '…'",
     "a\0b": "has characters that YAML doesn't allow",
     "---\nlog: {}\n---\nlog: {}\n": "is not YAML: but found another document",
     "just words": "expected a mapping of sections, got a single value",
@@ -23,8 +24,11 @@ UNREADABLE = {
     "[" * 5000: "is too large",
     "a: " + "[" * 50 + "]" * 50: "20 levels",
     "a: &a [*a]": "20 levels",
-    BOMB: "10000 values",
-    "#" * (1 << 20) + "#": "can't read the configuration: it is larger than 1048576 bytes",
+    BOMB: "5000 values",
+    # Nobody reads as far as to the wrong bracket at its end.
+    "a: [" + "x, " * 10_001 + "}": "5000 values",
+    "#" * 131_073: "can't read the configuration: it is larger than 131072 bytes",
+    "": "can't read the configuration: it is empty, as if only half written; expected {}",
 }
 
 
@@ -51,6 +55,20 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    """A pipe, which may stay empty for ever, and a device without an end are refused unread."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="it is not a regular file"):
+            load(path, {}, {})
+
+
+def test_the_null_device_is_an_empty_configuration(tmp_path: Path) -> None:
+    """/dev/null, even behind a link, is the defaults; a file of no bytes is not."""
+    (tmp_path / "null").symlink_to(os.devnull)
+    assert load(tmp_path / "null", {}, {}).config == load(None, {}, {}).config
+
+
 def test_what_else_is_wrong_is_told_with_a_broken_file(refused: Refused) -> None:
     """A broken file doesn't hide the mistakes of the environment."""
     assert len(refused("log: {", {"SIDECARD_LOG__LEVEL": "loud", "SIDECARD_LOGS": "x"})) == 3
@@ -72,7 +90,7 @@ def test_oddities_of_yaml_are_mistakes(text: str, refused: Refused) -> None:
     assert any(ODD[text].replace("<<", "'<<'") in problem for problem in refused(text))
 
 
-@pytest.mark.parametrize("text", ["", "# all of it a comment\n", "timeouts:\n", "\ufefflog: {}"])
+@pytest.mark.parametrize("text", ["{}", "# all of it a comment\n", "timeouts:\n", "\ufefflog: {}"])
 def test_an_empty_file_is_fine(text: str, taken: Taken) -> None:
     """A file or a section with nothing in it leaves the defaults, and gives nothing."""
     loaded = taken(text)

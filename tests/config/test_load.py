@@ -119,6 +119,9 @@ UNKNOWN = {
     "SIDECARD_ROUTES": "did you mean SIDECARD_ROUTES__<NAME>?",
     "SIDECARD_ROUTES__DEFAULT__MAX_TOKEN": "unknown variable",
     "SIDECARD_UPSTREAM__API_KEY": "upstream.api_key_file",
+    "SIDECARD_LISTEN__PORT": "unknown variable",
+    "SIDECARD_UPSTREAM__SERVICE_HOST": "unknown variable",
+    "SIDECARD_LISTEN__PORT_7411_TCP": "unknown variable",
     "SIDECARD_QQQQQQQ": "expected SIDECARD_<SECTION>__<FIELD>",
 }
 
@@ -140,6 +143,37 @@ def test_other_variables_are_left_alone(taken: Taken) -> None:
     )  # fmt: skip
     env = {f"SIDECARD_{name}": "tcp://10.0.0.1:7411" for name in names}
     assert taken(None, env | {"SIDECARD_LOG__LEVEL": "", "PATH": "x"}).given == frozenset()
+
+
+def test_the_gateway_is_that_of_the_anthropic_package(taken: Taken) -> None:
+    """$ANTHROPIC_BASE_URL is where calls go if nothing else is said, and counts as not set."""
+    env = {"ANTHROPIC_BASE_URL": "https://gateway.example/"}
+    loaded = taken("upstream: {models: []}", env)
+    assert loaded.config.upstream.base_url == "https://gateway.example"
+    assert loaded.given == {"upstream.models"}
+    assert taken(None, env).config.upstream.base_url == "https://gateway.example"
+
+
+OTHER_URLS: list[tuple[str, dict[str, str]]] = [
+    ("upstream: {base_url: 'https://file.example'}", {}),
+    ("{}", {"SIDECARD_UPSTREAM__BASE_URL": "https://variable.example"}),
+    ("upstream: {sdk_client: bedrock}", {}),
+]
+
+
+@pytest.mark.parametrize(("text", "env"), OTHER_URLS)
+def test_the_gateway_is_overridden(text: str, env: dict[str, str], taken: Taken) -> None:
+    """File and variables win over $ANTHROPIC_BASE_URL, which no other cloud's client takes."""
+    expected = taken(text, env).config.upstream.base_url
+    found = taken(text, env | {"ANTHROPIC_BASE_URL": "ftp://not-even-looked-at"})
+    assert found.config.upstream.base_url == expected
+
+
+def test_a_wrong_gateway_is_told_by_its_own_name(refused: Refused) -> None:
+    """$ANTHROPIC_BASE_URL is checked as the field is, and the key never sent in clear."""
+    [problem] = refused(None, {"ANTHROPIC_BASE_URL": "http://gateway.example"})
+    assert problem.startswith("upstream.base_url: expected https, ")
+    assert problem.endswith(" (environment variable ANTHROPIC_BASE_URL)")
 
 
 def test_a_remote_address_can_be_allowed(taken: Taken) -> None:

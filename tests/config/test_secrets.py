@@ -32,6 +32,46 @@ def test_a_key_is_never_repeated(text: str, refused: Refused) -> None:
     assert "abcDEF" not in told
 
 
+OTHERS = [
+    "ghp_abcDEFghijklmnopqrstuvwxyz0123456789",
+    "AKIAabcDEFDNN7EXAMPLE/wJalrXUtnFEMI",
+    "eyJhbGciOiJIUzI1NiJ9.abcDEF0.c2lnbmF0dXJl",
+    "550e8400-abcDEF-41d4-a716-446655440000",
+]
+
+
+@pytest.mark.parametrize("place", ["log: {{level: {}}}", "a: *{}", "{}: 1", "log: {{{}: 1}}"])
+@pytest.mark.parametrize("secret", OTHERS)
+def test_secrets_of_others_are_not_repeated(secret: str, place: str, refused: Refused) -> None:
+    """A token in the wrong place is described, whoever issued it."""
+    told = "\n".join(refused(place.format(secret)))
+    assert told
+    assert "abcDEF" not in told
+
+
+PLAIN = [
+    "claude-sonnet-5-5-20260101",
+    "thorough-with-opus4-fallback",
+    "/run/secrets/anthropic/key",
+    "sidecard.example-services.internal:7411",
+    "99999999999999999999999",
+    "what anybody may have written, in 2026",
+]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_plain_values_are_repeated(text: str) -> None:
+    """Names, hosts, paths and numbers are shown, however long, so that they can be found."""
+    assert shown(text) == repr(text)
+
+
+def test_a_number_may_be_a_secret_too(refused: Refused) -> None:
+    """What stands where a secret belongs isn't repeated, whatever its kind."""
+    [told] = refused("upstream: {api_key_file: 271828}")
+    assert told.startswith("upstream.api_key_file: expected an absolute path")
+    assert "271828" not in told
+
+
 def test_a_key_in_a_variable_is_never_repeated(refused: Refused) -> None:
     """The same for the environment and for flags."""
     told = refused(None, {"SIDECARD_LOG__LEVEL": SECRET}, {"timeouts.idle_s": SECRET})

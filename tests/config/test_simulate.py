@@ -18,6 +18,9 @@ FEDERATION = {
 CHOICES: list[tuple[str | None, dict[str, str], str]] = [
     (None, {}, "simulated"),
     (None, {"ANTHROPIC_API_KEY": " ", "ANTHROPIC_BASE_URL": ""}, "simulated"),
+    (None, {"ANTHROPIC_AUTH_TOKEN": " "}, "simulated"),
+    (None, {"ANTHROPIC_MODEL": "claude-x", "ANTHROPIC_LOG": "debug"}, "simulated"),
+    (None, FEDERATION | {"ANTHROPIC_IDENTITY_TOKEN_FILE": " "} | KEY, "direct"),
     (None, {"SIDECARD_LOG__LEVEL": "debug"}, "simulated"),
     (None, {"SIDECARD_UPSTREAM__SIMULATE": "auto"}, "simulated"),
     ("upstream: {simulate: always}", KEY, "simulated"),
@@ -44,12 +47,13 @@ def test_the_upstream_is_chosen(
 
 
 MEANT: list[tuple[str | None, dict[str, str], str]] = [
-    ("", {}, "sidecard.yaml configures the daemon"),
+    ("{}", {}, "sidecard.yaml configures the daemon"),
     (None, {"SIDECARD_UPSTREAM__TRANSPORT": "direct"}, "upstream.transport is set"),
     (None, {"ANTHROPIC_BASE_URL": "https://x"}, "$ANTHROPIC_BASE_URL is set"),
     (None, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "this is a Kubernetes cluster"),
     (None, {"SIDECARD_UPSTREAM__SIMULATE": "never"}, "upstream.simulate is never"),
     (None, {"ANTHROPIC_FEDERATION_RULE_ID": "r"}, "$ANTHROPIC_FEDERATION_RULE_ID is set"),
+    (None, FEDERATION | {"ANTHROPIC_ORGANIZATION_ID": " "}, "$ANTHROPIC_FEDERATION_RULE_ID is"),
     ("upstream: {transport: direct}", {"ANTHROPIC_AUTH_TOKEN": "t"}, "sidecard.yaml"),
 ]
 
@@ -97,6 +101,14 @@ def test_an_unusable_key_file_is_told(
         choose_upstream(taken(f"upstream: {{api_key_file: {file}}}", KEY), KEY)
     assert str(file) in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_that_may_be_a_secret_is_not_repeated(taken: Taken) -> None:
+    """A key that begins with a slash is described when no file is found by its name."""
+    text = "upstream: {api_key_file: /AbCdSecretSecretSecret0123456789/x}"
+    with pytest.raises(ConfigError, match="can't read the file: No such") as caught:
+        choose_upstream(taken(text), {})
+    assert "AbCd" not in str(caught.value)
 
 
 def test_a_folder_is_no_key_file(tmp_path: Path, taken: Taken) -> None:

@@ -24,6 +24,7 @@ INTERRUPTED = "ABORTED/UPSTREAM_INTERRUPTED"
 DEADLINE = "DEADLINE_EXCEEDED/DEADLINE_EXCEEDED"
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
+LONG = pb.GenerateRequest(prompt=QUESTION.prompt, max_tokens=100_000)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,20 @@ AFTER_COMMIT = [
     Row({"fault": "endless", "of": "line", "delta_s": 0.05}, UNAVAILABLE, UNAVAILABLE),
     Row({"fault": "drip", "bytes_per_s": 200, "piece_bytes": 10}, UNAVAILABLE, UNAVAILABLE),
 ]
+IN_ONE_PIECE = [
+    row
+    for row in BEFORE_COMMIT
+    if row.step["fault"] in {"status", "html", "reset", "blackhole", "slow_headers", "gzip"}
+] + [
+    Row({"fault": "error"}, UNAVAILABLE),
+    Row({"fault": "error", "type": "rate_limit_error"}, THROTTLED),
+    Row({"fault": "malformed"}, UNAVAILABLE),
+    Row({"fault": "truncate"}, UNAVAILABLE),
+    Row({"fault": "stall"}, UNAVAILABLE),
+    Row({"fault": "reset", "after_events": 4}, UNAVAILABLE),
+    Row({"fault": "huge", "mb": 8}, INTERRUPTED),
+    Row({"fault": "drip", "bytes_per_s": 200, "piece_bytes": 10}, UNAVAILABLE),
+]
 GOOD = [
     {"fault": "framing", "split_bytes": 1},
     {"fault": "framing", "split_bytes": 7, "newline": "crlf", "comments": True},
@@ -107,10 +122,20 @@ GOOD = [
 async def test_unary(row: Row, sim: Simulator, caller: Caller) -> None:
     """A unary call fails with the status that the table says, and the daemon serves on."""
     sim.play(Script.of(row.step))
-    failed = await fails(caller.Generate(QUESTION))
+    failed = await fails(caller.Generate(LONG))
+    assert sim.books.received[-1].body["stream"] is True
     assert f"{failed.code}/{failed.reason}" == row.unary
     assert failed.metadata["request_id"]
     assert (await caller.Generate(QUESTION)).text
+
+
+@pytest.mark.parametrize("row", IN_ONE_PIECE, ids=str)
+async def test_unary_in_one_piece(row: Row, sim: Simulator, caller: Caller) -> None:
+    """A short unary answer comes unstreamed, and its faults are told the same way."""
+    sim.play(Script.of(row.step))
+    failed = await fails(caller.Generate(QUESTION))
+    assert f"{failed.code}/{failed.reason}" == row.unary
+    assert "stream" not in sim.books.received[-1].body
 
 
 @pytest.mark.parametrize("row", BEFORE_COMMIT, ids=str)
@@ -138,7 +163,7 @@ async def test_odd_but_whole(step: dict[str, Any], sim: Simulator, caller: Calle
     """A whole answer in unusual bytes, or a little out of contract, is served: in both modes."""
     plain = (await caller.Generate(QUESTION)).text
     sim.play(Script.of(step, step))
-    answer = await caller.Generate(QUESTION)
+    answer = await caller.Generate(LONG)
     assert plain in answer.text
     assert answer.usage.input_tokens >= 0
     assert answer.usage.output_tokens >= 0

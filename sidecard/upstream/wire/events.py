@@ -18,14 +18,10 @@ from sidecard.core.event import (
     Started,
 )
 from sidecard.core.jsonio import JsonObject
-from sidecard.upstream.wire.failure import Kind, WireFailure, malformed, printable
+from sidecard.upstream.wire.failure import WireFailure, malformed, reported
+from sidecard.upstream.wire.message import extra_of, text_of
 from sidecard.upstream.wire.sse import SseDecoder
 from sidecard.upstream.wire.usage import merged, usage_of
-
-MESSAGE_FIELDS: Final = frozenset(
-    {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
-)
-"""The fields of a message that `Message` has names for; the rest is its `extra`."""
 
 _STOP_FIELDS: Final = frozenset({"stop_reason", "stop_sequence"})
 
@@ -60,25 +56,24 @@ class EventParser:
 
         After a failure or the end, nothing more comes; what came before a failure is returned.
         """
+        if self.finished or self.failure is not None:
+            return ()
         events: list[Event] = []
-        for record in self._sse.feed(data):
-            if self.finished or self.failure is not None:
-                break
-            try:
-                self._take(record, events)
-            except WireFailure as failure:
-                self.failure = failure
+        try:
+            for record in self._sse.feed(data):
+                event = _loaded(record)
+                if event["type"] == "content_block_delta":
+                    events.append(self._delta(event))
+                else:
+                    self._take(event, events)
+                    if self.finished:
+                        break
+        except WireFailure as failure:
+            self.failure = failure.with_traceback(None)
         return tuple(events)
 
-    def _take(self, record: bytes, events: list[Event]) -> None:
-        try:
-            event = jsonio.loads(record)
-            kind = event["type"]
-        except (ValueError, TypeError, KeyError):
-            raise malformed("an event of the stream is no JSON object with a type") from None
-        match kind:
-            case "content_block_delta":
-                events.append(self._delta(event))
+    def _take(self, event: JsonObject, events: list[Event]) -> None:
+        match event["type"]:
             case "content_block_start":
                 self._block_start(event, events)
             case "content_block_stop":
@@ -90,7 +85,7 @@ class EventParser:
             case "message_stop":
                 self._message_stop(events)
             case "error":
-                raise _error(event)
+                raise reported(event)
 
     def _delta(self, event: JsonObject) -> Delta:
         index, delta = event.get("index"), event.get("delta")
@@ -106,12 +101,14 @@ class EventParser:
         message = event.get("message")
         if self._seen is not None or not isinstance(message, dict):
             raise malformed("message_start is out of order, or without a message")
+        content = message.get("content")
+        if not isinstance(content, list | None):
+            raise malformed("message_start has content that is no list")
         self._seen = set()
-        extra = {key: value for key, value in message.items() if key not in MESSAGE_FIELDS}
-        events.append(Started(str(message.get("id", "")), str(message.get("model", "")), extra))
+        events.append(Started(text_of(message, "id"), text_of(message, "model"), extra_of(message)))
         self._usage = merged({}, message.get("usage"))
         events.append(usage_of(self._usage))
-        for index, block in enumerate(message.get("content") or ()):
+        for index, block in enumerate(content or ()):
             self._block_start({"index": index, "content_block": block}, events)
             self._block_stop({"index": index}, events)
 
@@ -153,8 +150,15 @@ class EventParser:
         self.finished = True
 
 
-def _error(event: JsonObject) -> WireFailure:
-    error = event.get("error")
-    error = error if isinstance(error, dict) else {}
-    message = printable(error.get("message")) or "the stream ended in an error"
-    return WireFailure(Kind.ERROR_EVENT, message, printable(error.get("type")))
+def _loaded(record: bytes) -> JsonObject:
+    """Return the event in a record; raises `WireFailure` when there is none."""
+    try:
+        event = jsonio.loads(record)
+    except ValueError:
+        event = None
+    if isinstance(event, dict):
+        if "type" in event:
+            return event
+        if "error" in event:  # As some gateways write it, in the middle of a stream.
+            raise reported(event)
+    raise malformed("an event of the stream is no JSON object with a type")

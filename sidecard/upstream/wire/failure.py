@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from sidecard.core.jsonio import JsonValue
+from sidecard.core.jsonio import JsonObject, JsonValue
 
 _CHARS = 500
 
@@ -31,6 +31,24 @@ class WireFailure(Exception):
 def malformed(message: str) -> WireFailure:
     """Return the failure of an answer whose bytes make no sense."""
     return WireFailure(Kind.MALFORMED, message)
+
+
+def reported(answer: JsonObject) -> WireFailure:
+    """Return the failure that the upstream reports: `{"type": "error", "error": {…}}`."""
+    kind, message = error_of(answer)
+    return WireFailure(Kind.ERROR_EVENT, message or "the answer ended in an error", kind)
+
+
+def error_of(answer: JsonObject) -> tuple[str, str]:
+    """Return (error type, message) as the API writes an error, or as gateways do.
+
+    Those put a text where the API has an object (`{"error": "…"}`),
+    or leave the object out (`{"message": "…"}`). Each is empty where there is none.
+    """
+    error = answer.get("error")
+    if isinstance(error, dict):
+        return printable(error.get("type")), printable(error.get("message"))
+    return "", printable(error) or printable(answer.get("message"))
 
 
 def printable(value: JsonValue) -> str:

@@ -1,10 +1,17 @@
 """Answers and errors that come as one JSON document."""
 
+from typing import Final
+
 from sidecard.core import jsonio
+from sidecard.core.jsonio import JsonObject, JsonValue
 from sidecard.core.message import Message
-from sidecard.upstream.wire.events import MESSAGE_FIELDS
-from sidecard.upstream.wire.failure import malformed, printable
+from sidecard.upstream.wire.failure import error_of, malformed, reported
 from sidecard.upstream.wire.usage import merged, usage_of
+
+_FIELDS: Final = frozenset(
+    {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+)
+"""The fields of a message that `Message` has names for; the rest is its `extra`."""
 
 
 def parse_message(data: bytes) -> Message:
@@ -13,6 +20,8 @@ def parse_message(data: bytes) -> Message:
         raw = jsonio.loads(data)
     except ValueError:
         raise malformed("the answer is no JSON") from None
+    if isinstance(raw, dict) and raw.get("type") == "error":
+        raise reported(raw)
     if not isinstance(raw, dict) or not isinstance(raw.get("content"), list):
         raise malformed("the answer is no message")
     blocks, reason = raw["content"], raw.get("stop_reason")
@@ -22,27 +31,34 @@ def parse_message(data: bytes) -> Message:
     if not all(isinstance(block, dict) for block in blocks):
         raise malformed("the answer is no whole message")
     return Message(
-        id=str(raw.get("id", "")),
-        model=str(raw.get("model", "")),
+        id=text_of(raw, "id"),
+        model=text_of(raw, "model"),
         content=tuple(blocks),
         stop_reason=reason,
         stop_sequence=sequence,
         usage=usage_of(merged({}, raw.get("usage"))),
-        extra={key: value for key, value in raw.items() if key not in MESSAGE_FIELDS},
+        extra=extra_of(raw),
     )
+
+
+def text_of(message: JsonObject, key: str) -> str:
+    """Return a message's id or model; empty when it has none that is a text."""
+    value: JsonValue = message.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def extra_of(message: JsonObject) -> JsonObject:
+    """Return the fields of a message that this version doesn't model."""
+    return {key: value for key, value in message.items() if key not in _FIELDS}
 
 
 def parse_error(data: bytes) -> tuple[str, str]:
     """Return (error type, message) of an error's body, each empty where it has none.
 
-    The API's own errors are `{"type": "error", "error": {"type": …, "message": …}}`;
-    proxies answer with anything.
+    Anything may come: proxies answer with HTML, with nothing, with JSON of their own.
     """
     try:
         raw = jsonio.loads(data)
     except ValueError:
         return "", ""
-    error = raw.get("error") if isinstance(raw, dict) else None
-    if not isinstance(error, dict):
-        return "", ""
-    return printable(error.get("type")), printable(error.get("message"))
+    return error_of(raw) if isinstance(raw, dict) else ("", "")

@@ -18,14 +18,14 @@ _COUNTED: Final = (
 
 
 def request_body(call: Call, *, stream: bool) -> JsonObject:
-    """Return the body for `/v1/messages`."""
-    body = {"model": call.target.model, "messages": call.messages, **call.parameters}
+    """Return the body for `/v1/messages`; no parameter of the call's can name another model."""
+    body = {**call.parameters, "model": call.target.model, "messages": call.messages}
     if stream:
         body["stream"] = True
     return body
 
 
 def count_tokens_body(call: Call) -> JsonObject:
-    """Return the body for `/v1/messages/count_tokens`."""
+    """Return the body for `/v1/messages/count_tokens`, which refuses fields it doesn't know."""
     counted = {key: call.parameters[key] for key in _COUNTED if key in call.parameters}
     return {"model": call.target.model, "messages": call.messages, **counted}

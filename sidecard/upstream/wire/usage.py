@@ -1,9 +1,13 @@
 """Token counts as the upstream writes them, made safe to add up."""
 
-from typing import Any
+from math import ceil
+from typing import Any, Final
 
 from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject, JsonValue
+
+_MOST: Final = 2**53
+"""No count is larger: what JSON keeps exactly, and sums of a few stay within an int64."""
 
 
 def merged(before: JsonObject, update: JsonValue) -> JsonObject:
@@ -33,5 +37,8 @@ def usage_of(raw: JsonValue) -> Usage:
 
 
 def _count(raw: Any, key: str) -> int:  # noqa: ANN401  # whatever the upstream sent
+    """Return a count; a fraction is rounded up, so that nothing is had for less than it cost."""
     value = raw.get(key) if isinstance(raw, dict) else None
-    return value if type(value) is int and value > 0 else 0
+    if type(value) is not int and type(value) is not float:
+        return 0
+    return ceil(min(max(value, 0), _MOST))

@@ -1,0 +1,115 @@
+"""What fields must be to one another: the rules that no field can be checked against alone."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from sidecard.config.kinds import is_loopback, split_address
+from sidecard.config.problems import Path, may_be_secret
+from sidecard.config.schema import DEFAULT_ROUTE, Config, Timeouts
+
+# Each pair's first is at most its second.
+_IN_ORDER: Final = (
+    ("connect_s", "first_event_s"),
+    ("connect_s", "total_s"),
+    ("first_event_s", "total_s"),
+    ("idle_s", "total_s"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Values that don't go together: what is wrong is at `at`, and `also` has a part in it."""
+
+    at: Path
+    message: str
+    also: tuple[Path, ...] = ()
+
+
+def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
+    """Yield what doesn't go together; `names` are those of all routes, the broken ones too."""
+    yield from _listening(config)
+    yield from _sending(config)
+    yield from _naming(config, tuple(names))
+    yield from _lengths(config)
+    yield from _order(config.timeouts)
+
+
+def followed(timeouts: Timeouts) -> Timeouts:
+    """Return the timeouts with the defaults moved to where those that were set leave room."""
+    given = timeouts.model_fields_set
+    values: dict[str, float] = timeouts.model_dump()
+    for name in values.keys() - given:
+        highest = [values[long] for short, long in _IN_ORDER if short == name and long in given]
+        lowest = [values[short] for short, long in _IN_ORDER if long == name and short in given]
+        values[name] = max([min([values[name], *highest]), *lowest])
+    return timeouts.model_copy(update=values)
+
+
+def _listening(config: Config) -> Iterator[Mistake]:
+    listen = config.listen
+    split = None if listen.grpc.startswith("unix:") else split_address(listen.grpc)
+    if split and not listen.allow_remote and not is_loopback(split[0]):
+        host = "the host" if may_be_secret(split[0]) else split[0]
+        told = (
+            f"{host} can be reached from other machines, and there is no login; listen on "
+            "127.0.0.1 or a unix:/// path, or set listen.allow_remote to true"
+        )
+        yield Mistake(("listen", "grpc"), told, (("listen", "allow_remote"),))
+
+
+def _sending(config: Config) -> Iterator[Mistake]:
+    upstream = config.upstream
+    transport, client = ("upstream", "transport"), ("upstream", "sdk_client")
+    named = upstream.sdk_client != "anthropic"
+    if upstream.transport == "direct" and named:
+        told = f"transport direct can't use sdk_client {upstream.sdk_client}"
+        yield Mistake(transport, f"{told}; expected sdk or auto", (client,))
+    elif upstream.api_key_file is not None and (upstream.transport == "sdk" or named):
+        drop = "upstream.sdk_client" if named else "upstream.transport"
+        told = (
+            "the anthropic package finds its own credentials, and would not use this key; "
+            f"drop upstream.api_key_file, or {drop} to send with the key"
+        )
+        yield Mistake(("upstream", "api_key_file"), told, (transport, client))
+
+
+def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:
+    if DEFAULT_ROUTE not in names:
+        told = "expected a route named default too: calls that name no model take it"
+        yield Mistake(("routes",), told)
+    for name in names:
+        matching = (p for p in config.upstream.models if fnmatchcase(name, p))
+        # A catch-all pattern must not forbid the route that has to be there.
+        if name != DEFAULT_ROUTE and any(matching):
+            told = (
+                "is also the name of a model that upstream.models allows, so that a call could "
+                "mean either; expected another name, or narrower patterns"
+            )
+            yield Mistake(("routes", name), told, (("upstream", "models"),))
+
+
+def _lengths(config: Config) -> Iterator[Mistake]:
+    for name, route in config.routes.items():
+        most = route.targets[0].max_output_tokens
+        if most is not None and route.max_tokens > most:
+            told = (
+                f"expected max_tokens ({route.max_tokens}) to be at most max_output_tokens of the "
+                f"route's first target ({most}), which would refuse every call that doesn't say"
+            )
+            here: Path = ("routes", name)
+            target = (*here, "targets", 0, "max_output_tokens")
+            yield Mistake((*here, "max_tokens"), told, (target,))
+
+
+def _order(timeouts: Timeouts) -> Iterator[Mistake]:
+    given = timeouts.model_fields_set
+    for shorter, longer in _IN_ORDER:
+        if (shorter, longer) == ("connect_s", "total_s") and "first_event_s" in given:
+            continue
+        short, long = getattr(timeouts, shorter), getattr(timeouts, longer)
+        if short > long and {shorter, longer} <= given:
+            told = f"expected timeouts.{shorter} ({short:g}) to be at most "
+            at, other = ("timeouts", shorter), ("timeouts", longer)
+            yield Mistake(at, f"{told}timeouts.{longer} ({long:g})", (other,))
