@@ -6,39 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecard.core.event import BlockStarted, Delta, Started
+from sidecard.core import jsonio
+from sidecard.core.event import BlockStarted, BlockStopped, Delta, Started
 from sidecard.core.fold import OTHER_DELTAS, PARTIAL_INPUT, Folder, fold, unfold
 from sidecard.core.message import Message
+from tests.support.messages import JSON, MESSAGES
 from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, a_message
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=5,
-)
-OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
-DELTAS = st.lists(st.fixed_dictionaries({"type": st.just("future_delta"), "x": JSON}), min_size=1)
-OWN = {"type", "text", "thinking", "signature", "citations", "input", PARTIAL_INPUT, OTHER_DELTAS}
-EXTRA = OBJECT.map(lambda fields: {k: v for k, v in fields.items() if k not in OWN})
-KNOWN = st.one_of(
-    st.fixed_dictionaries(
-        {"type": st.just("text"), "text": TEXT},
-        optional={"citations": st.none() | st.lists(OBJECT), OTHER_DELTAS: DELTAS},
-    ),
-    st.fixed_dictionaries({"type": st.just("thinking"), "thinking": TEXT, "signature": TEXT}),
-    st.fixed_dictionaries({"type": st.just("tool_use"), "id": TEXT, "name": TEXT, "input": OBJECT}),
-    st.fixed_dictionaries({"type": st.just("server_tool_use"), "input": OBJECT}),
-    st.just({"type": "tool_use", "input": {}, PARTIAL_INPUT: '{"cut": "of'}),
-    st.fixed_dictionaries({"type": TEXT, "data": JSON}),
-)
-BLOCKS = st.builds(lambda block, extra: {**extra, **block}, KNOWN, EXTRA)
-MESSAGES = st.builds(a_message, content=st.lists(BLOCKS, max_size=4).map(tuple), extra=OBJECT)
+START = Started("msg_1", "claude-test")
+INPUT: dict[str, Any] = {"type": "input_json_delta"}
+CITED: dict[str, Any] = {"type": "citations_delta"}
+
+
+def grown(block: dict[str, Any], *deltas: dict[str, Any]) -> dict[str, Any]:
+    """Return what a block is after those deltas."""
+    grows = [Delta(0, delta) for delta in deltas]
+    batch = (START, BlockStarted(0, block), *grows, BlockStopped(0), CLOSING[-1])
+    return dict(fold([batch]).content[0])
 
 
 @given(MESSAGES)
 def test_folding_an_unfolded_message_gives_it_back(message: Message) -> None:
-    """No block, field or delta is lost or changed, of known and of unknown types."""
+    """No block, field or delta is lost or changed, of known and unknown types, however odd."""
     assert fold([unfold(message)]) == message
 
 
@@ -51,20 +40,86 @@ def test_batching_makes_no_difference(message: Message, data: st.DataObject) -> 
 
 
 @given(MESSAGES)
+def test_unfolding_changes_no_message(message: Message) -> None:
+    """Messages are shared: neither direction writes into the blocks that it was given."""
+    before = jsonio.dumps(message.content)
+    fold([unfold(message)])
+    assert jsonio.dumps(message.content) == before
+
+
+@given(MESSAGES)
 def test_blocks_open_without_what_their_deltas_bring(message: Message) -> None:
     """A reader that adds up deltas gets each piece once: the opening has none of it."""
-    events = unfold(message)
-    opened = {e.index: e.block for e in events if isinstance(e, BlockStarted)}
-    for event in events:
-        if isinstance(event, Delta) and event.delta["type"] == "text_delta":
-            assert opened[event.index]["text"] == ""
+    opened: dict[int, Any] = {}
+    for event in unfold(message):
+        if isinstance(event, BlockStarted):
+            opened[event.index] = event.block
+        if isinstance(event, Delta) and opened[event.index].get("type") == "text":
+            text = opened[event.index].get("text")
+            assert event.delta["type"] != "text_delta" or not isinstance(text, str) or not text
+
+
+@given(MESSAGES)
+def test_the_text_is_that_of_the_text_blocks(message: Message) -> None:
+    """Blocks of other types, and texts that are none, add nothing and break nothing."""
+    texts = [b.get("text") for b in message.content if b.get("type") == "text"]
+    assert message.text == "".join(text for text in texts if isinstance(text, str))
 
 
 @pytest.mark.parametrize(
-    "batches", [(), (OPENING,), (OPENING, MIDDLE), (CLOSING[-1:],)], ids=["0", "1", "2", "end"]
+    ("block", "deltas", "expected"),
+    [
+        ({"text": "a"}, [{"type": "text_delta", "text": "b"}] * 2, {"text": "abb"}),
+        ({"text": None}, [{"type": "text_delta", "text": "b"}], {"text": "b"}),
+        ({}, [{"type": "text_delta", "text": "b"}], {"text": "b"}),
+        ({"text": "", "citations": None}, [CITED | {"citation": {}}], {"citations": [{}]}),
+        ({"citations": [{}]}, [CITED | {"citation": {"a": 1}}], {"citations": [{}, {"a": 1}]}),
+        (
+            {"input": {}},
+            [INPUT | {"partial_json": p} for p in ('{"a"', ":1}")],
+            {"input": {"a": 1}},
+        ),
+        ({"input": {"a": 1}}, [INPUT | {"partial_json": ""}], {"input": {"a": 1}}),
+        ({"input": {}}, [INPUT | {"partial_json": '{"a'}], {"input": {}, PARTIAL_INPUT: '{"a'}),
+    ],
+)
+def test_deltas_grow_a_block(
+    block: dict[str, Any], deltas: list[dict[str, Any]], expected: dict[str, Any]
+) -> None:
+    """Text is appended, citations are collected, input is parsed when all of it is there."""
+    kind = {"type": "tool_use" if "input" in block else "text"}
+    assert grown(block | kind, *deltas) == block | expected | kind
+
+
+@given(JSON, JSON)
+def test_what_fits_no_rule_is_kept(value: Any, piece: Any) -> None:
+    """A delta that its block can't take is among the others, whole, and nothing is raised."""
+    deltas = [
+        {"type": "text_delta", "text": piece},
+        {"type": "citations_delta", "citation": piece},
+        {"type": "citations_delta"},
+        {"type": "signature_delta", "signature": piece},
+        {"type": "future_delta", "x": piece},
+    ]
+    block = grown({"type": "text", "text": value, "citations": value}, *deltas)
+    assert block[OTHER_DELTAS][-2:] == deltas[-2:]
+    assert (deltas[0] in block[OTHER_DELTAS]) == (not _takes(value, str) or type(piece) is not str)
+    assert (deltas[1] in block[OTHER_DELTAS]) == (
+        not _takes(value, list) or type(piece) is not dict
+    )
+
+
+def _takes(base: Any, kind: type) -> bool:
+    return base is None or isinstance(base, kind)
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [(), (OPENING,), (OPENING, MIDDLE), (CLOSING[-1:],), (OPENING, CLOSING[-1:])],
+    ids=["nothing", "opening", "no end", "end alone", "open block"],
 )
 def test_a_part_is_no_message(batches: tuple[Any, ...]) -> None:
-    """A stream without its beginning or its end never folds into a message."""
+    """A stream without its beginning, its end, or a block's end never folds into a message."""
     with pytest.raises(ValueError, match="not whole"):
         fold(batches)
 
@@ -74,9 +129,16 @@ def test_text_is_joined() -> None:
     assert fold(WHOLE).text == "Hello"
 
 
-def test_a_delta_of_no_block_is_an_error() -> None:
-    """A delta for a block that never started is refused, not dropped."""
+@pytest.mark.parametrize("before", [(), (BlockStarted(0, {}), BlockStopped(0))])
+def test_a_delta_of_no_open_block_is_an_error(before: tuple[Any, ...]) -> None:
+    """A delta for a block that never started, or has stopped, is refused, not dropped."""
     folder = Folder()
-    folder.add((Started("msg_1", "m"),))
+    folder.add((START, *before))
     with pytest.raises(KeyError):
         folder.add((Delta(0, {"type": "text_delta", "text": "x"}),))
+
+
+def test_numbers_out_of_bounds_stay_in_the_opening() -> None:
+    """Input that can't be written as JSON again is still the same after unfolding."""
+    message = a_message(content=({"type": "tool_use", "input": {"n": jsonio.loads("1e999")}},))
+    assert fold([unfold(message)]) == message

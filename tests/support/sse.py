@@ -4,6 +4,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sidecard.core import jsonio
+from sidecard.core.event import (
+    Batch,
+    BlockStarted,
+    BlockStopped,
+    Delta,
+    Event,
+    Finished,
+    Started,
+    Usage,
+)
 from sidecard.core.jsonio import JsonObject
 
 Json = dict[str, Any]
@@ -31,7 +41,7 @@ def _opened(block: JsonObject) -> tuple[Json, list[Json]]:
     """Return a block before its deltas, and the deltas."""
     match block["type"]:
         case "text":
-            deltas = [{"type": "text_delta", "text": piece} for piece in _halves(block["text"])]
+            deltas = [{"type": "text_delta", "text": piece} for piece in halves(block["text"])]
             cited = [
                 {"type": "citations_delta", "citation": citation}
                 for citation in block.get("citations") or ()
@@ -39,33 +49,56 @@ def _opened(block: JsonObject) -> tuple[Json, list[Json]]:
             return {**block, "text": "", **({"citations": []} if cited else {})}, deltas + cited
         case "thinking":
             deltas = [
-                {"type": "thinking_delta", "thinking": piece}
-                for piece in _halves(block["thinking"])
+                {"type": "thinking_delta", "thinking": piece} for piece in halves(block["thinking"])
             ]
             signed = {"type": "signature_delta", "signature": block["signature"]}
             return {**block, "thinking": "", "signature": ""}, [*deltas, signed]
         case "tool_use" | "server_tool_use":
             text = jsonio.dumps(block["input"])
-            deltas = [
-                {"type": "input_json_delta", "partial_json": piece} for piece in _halves(text)
-            ]
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in halves(text)]
             return {**block, "input": {}}, deltas
         case _:
             return dict(block), []
 
 
-def _halves(text: str) -> list[str]:
+def halves(text: str) -> list[str]:
+    """Return `text` in two pieces."""
     return [text[: len(text) // 2], text[len(text) // 2 :]]
 
 
-def encoded(events: Iterable[JsonObject], newline: str = "\n") -> bytes:
-    """Return the bytes of the events, as the API frames them."""
-    lines = [
-        line
-        for event in events
-        for line in (f"event: {event['type']}", f"data: {jsonio.dumps(event)}", "")
-    ]
-    return (newline.join(lines) + newline).encode()
+def on_the_wire(events: Batch) -> Iterator[Json]:
+    """Yield the API's events for those of the core."""
+    for event in events:
+        yield from _on_the_wire(event)
+
+
+def _on_the_wire(event: Event) -> Iterator[Json]:
+    match event:
+        case Started(message_id, model, extra):
+            message = {**extra, "id": message_id, "model": model, "content": []}
+            yield {"type": "message_start", "message": message}
+        case Usage(raw=raw):
+            yield {"type": "message_delta", "delta": {}, "usage": raw}
+        case BlockStarted(index, block):
+            yield {"type": "content_block_start", "index": index, "content_block": block}
+        case Delta(index, delta):
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        case BlockStopped(index):
+            yield {"type": "content_block_stop", "index": index}
+        case Finished(reason, sequence, extra):
+            stop = {**extra, "stop_reason": reason, "stop_sequence": sequence}
+            yield {"type": "message_delta", "delta": stop}
+            yield {"type": "message_stop"}
+
+
+def record(event: JsonObject) -> bytes:
+    """Return the bytes of one event, as the API frames it."""
+    return f"event: {event['type']}\ndata: {jsonio.dumps(event)}\n\n".encode()
+
+
+def encoded(events: Iterable[JsonObject]) -> bytes:
+    """Return the bytes of the events."""
+    return b"".join([record(event) for event in events])
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:

@@ -3,21 +3,27 @@
 from functools import cache
 from typing import Any, cast, get_args
 
+import httpx2
 import pytest
+from anthropic import Anthropic, Stream
 from anthropic._models import construct_type
-from anthropic._streaming import SSEDecoder
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import ContentBlock, Message, RawContentBlockDelta, RawMessageStreamEvent
+from anthropic.types.message_count_tokens_params import MessageCountTokensParams
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from sidecard.core.fold import Folder
+from sidecard.core import jsonio
+from sidecard.core.fold import OTHER_DELTAS, Folder
 from sidecard.core.message import Message as OurMessage
 from sidecard.upstream.wire.events import EventParser
 from sidecard.upstream.wire.message import parse_message
+from sidecard.upstream.wire.request import count_tokens_body
+from tests.support.script import a_call
 from tests.support.sdk_types import ANY_JSON, TEXT, instances, members
-from tests.support.sse import encoded, pieces, streamed
+from tests.support.sse import encoded, halves, pieces, streamed
 
 BLOCKS = members(ContentBlock)
 UNKNOWN = st.builds(
@@ -39,14 +45,18 @@ def messages(blocks: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dic
     return st.builds(complete, instances(Message), st.lists(blocks, max_size=3))
 
 
+CLIENT = Anthropic(api_key="none", base_url="http://127.0.0.1:9")
+
+
 def by_the_sdk(data: bytes) -> dict[str, Any]:
     """Return the message that the SDK makes of a stream."""
+    response = httpx2.Response(200, content=data, request=httpx2.Request("POST", "http://sdk"))
+    events: Stream[RawMessageStreamEvent] = Stream(
+        cast_to=cast("Any", RawMessageStreamEvent), response=response, client=CLIENT
+    )
     snapshot, buffers = None, cast("dict[int, bytes]", {})
-    for sse in SSEDecoder().iter_bytes(iter([data])):
-        event = construct_type(type_=RawMessageStreamEvent, value=sse.json())
-        snapshot = accumulate_event(
-            event=cast("Any", event), current_snapshot=snapshot, json_bufs=buffers
-        )
+    for event in events:
+        snapshot = accumulate_event(event=event, current_snapshot=snapshot, json_bufs=buffers)
     assert snapshot is not None
     return snapshot.to_dict(mode="json", warnings=False)
 
@@ -82,6 +92,16 @@ def pruned(value: Any) -> Any:
     return [pruned(item) for item in value] if isinstance(value, list) else value
 
 
+MINIMAL: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-test",
+    "content": [],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
 ORACLE = settings(max_examples=20, suppress_health_check=list(HealthCheck))
 
 
@@ -109,28 +129,70 @@ def test_mixed_and_unknown_blocks(message: dict[str, Any]) -> None:
 @given(message=messages(ANY_BLOCK | UNKNOWN))
 def test_unstreamed(message: dict[str, Any]) -> None:
     """The same message as one JSON document is the same for both."""
-    parsed = as_api(parse_message(encoded_json(message)))
+    parsed = as_api(parse_message(jsonio.dumps(message).encode()))
     theirs = cast("Message", construct_type(type_=Message, value=message))
     assert pruned(parsed) == pruned(theirs.to_dict(mode="json", warnings=False))
 
 
-def encoded_json(message: dict[str, Any]) -> bytes:
-    from sidecard.core import jsonio  # noqa: PLC0415
+def deltas_of(delta: type[BaseModel]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Return a few deltas of that type; input is JSON, as the SDK refuses any other."""
+    if "partial_json" not in delta.model_fields:
+        return st.lists(instances(delta), min_size=1, max_size=3)
+    kind = get_args(delta.model_fields["type"].annotation)[0]
+    objects = st.dictionaries(TEXT, ANY_JSON, max_size=2)
+    return objects.map(
+        lambda value: [{"type": kind, "partial_json": p} for p in halves(jsonio.dumps(value))]
+    )
 
-    return jsonio.dumps(message).encode()
+
+GROWS = {
+    ("TextDelta", "TextBlock"),
+    ("CitationsDelta", "TextBlock"),
+    ("ThinkingDelta", "ThinkingBlock"),
+    ("SignatureDelta", "ThinkingBlock"),
+    ("InputJSONDelta", "ToolUseBlock"),
+    ("InputJSONDelta", "ServerToolUseBlock"),
+}
 
 
-def test_every_delta_type_is_covered() -> None:
-    """The streams above have every type of delta that the SDK knows: a new one fails here."""
-    known = {
-        "text_delta",
-        "input_json_delta",
-        "citations_delta",
-        "thinking_delta",
-        "signature_delta",
-    }
-    fields = [delta.model_fields["type"] for delta in members(RawContentBlockDelta)]
-    assert {get_args(field.annotation)[0] for field in fields} == known
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
+@pytest.mark.parametrize("delta", members(RawContentBlockDelta), ids=lambda delta: delta.__name__)
+@settings(ORACLE, max_examples=4)
+@given(data=st.data())
+def test_every_delta_type(
+    delta: type[BaseModel], block: type[BaseModel], data: st.DataObject
+) -> None:
+    """Deltas of that type grow blocks of that type alike; what the SDK drops, we keep apart."""
+    opened, deltas = data.draw(instances(block)), data.draw(deltas_of(delta))
+    events = list(streamed(MINIMAL))
+    events[1:1] = [
+        {"type": "content_block_start", "index": 0, "content_block": opened},
+        *[{"type": "content_block_delta", "index": 0, "delta": each} for each in deltas],
+        {"type": "content_block_stop", "index": 0},
+    ]
+    ours = as_api(by_us(encoded(events), []))
+    (grown,) = ours["content"]
+    dropped = grown.pop(OTHER_DELTAS, [])
+    assert pruned(ours) == pruned(by_the_sdk(encoded(events)))
+    assert dropped == ([] if (delta.__name__, block.__name__) in GROWS else deltas)
+
+
+@ORACLE
+@given(message=messages(ANY_BLOCK), end=st.sampled_from([b"\n", b"\r\n"]))
+def test_pings_comments_and_line_ends(message: dict[str, Any], end: bytes) -> None:
+    """What is between the events, and how lines end, is skipped alike."""
+    noisy = encoded([each for event in streamed(message) for each in (event, {"type": "ping"})])
+    stream = (b": c\n\nevent: ping\ndata:\n\n" + noisy + b"id: 1\n").replace(b"\n", end)
+    assert pruned(as_api(by_us(stream, []))) == pruned(by_the_sdk(stream))
+
+
+def test_counting_sends_what_the_api_takes() -> None:
+    """Of all parameters of a message, counting gets those that the SDK knows for it, no other."""
+    headers = {"user_profile_id", "workspace_id"}
+    known = set(MessageCountTokensParams.__annotations__) - headers
+    create = set(MessageCreateParamsNonStreaming.__annotations__) - headers
+    body = count_tokens_body(a_call(parameters=dict.fromkeys(create - {"model", "messages"}, 1)))
+    assert set(body) == known
 
 
 @pytest.mark.parametrize(
@@ -156,24 +218,9 @@ def test_usage_is_merged_alike(update: dict[str, Any]) -> None:
         "cache_creation_input_tokens": 6,
         "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 4},
     }
-    opening: dict[str, Any] = {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-test",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": usage,
-    }
-    stop = {"stop_reason": "end_turn", "stop_sequence": None}
-    stream = encoded(
-        [
-            {"type": "message_start", "message": opening},
-            {"type": "message_delta", "delta": stop, "usage": update},
-            {"type": "message_stop"},
-        ]
-    )
+    events = list(streamed(MINIMAL | {"usage": usage}))
+    events[1]["usage"] = update
+    stream = encoded(events)
     ours = by_us(stream, [])
     assert pruned(as_api(ours)) == pruned(by_the_sdk(stream))
     assert ours.usage.output_tokens == 9

@@ -1,0 +1,128 @@
+"""Answers, errors and token counts that come in one piece."""
+
+from typing import Any
+
+import pytest
+
+from sidecard.core import jsonio
+from sidecard.upstream.wire.failure import Kind, WireFailure
+from sidecard.upstream.wire.message import parse_error, parse_message
+from sidecard.upstream.wire.usage import usage_of
+
+GOOD: dict[str, Any] = {"id": "msg_1", "model": "m", "content": [], "stop_reason": "end_turn"}
+
+
+def parsed(**changes: Any) -> Any:
+    return parse_message(jsonio.dumps({**GOOD, **changes}).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff",
+        b"<html>",
+        b'"text"',
+        b"[" * 5_000,
+        b"{}{}",
+        b"NaN",
+    ],
+)
+def test_what_is_no_message_is_a_failure(data: bytes) -> None:
+    """A body that is no message is refused, without showing it."""
+    with pytest.raises(WireFailure, match=r"^the answer is no (JSON|message)$") as caught:
+        parse_message(data)
+    assert caught.value.kind is Kind.MALFORMED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"content": None},
+        {"content": {}},
+        {"content": ["text"]},
+        {"stop_reason": None},
+        {"stop_reason": 1},
+        {"stop_sequence": 1},
+    ],
+    ids=str,
+)
+def test_a_message_that_is_not_whole_is_a_failure(changes: dict[str, Any]) -> None:
+    """Without blocks, or the reason why it stopped, nobody knows that it is all there."""
+    with pytest.raises(WireFailure):
+        parsed(**changes)
+
+
+def test_an_error_with_status_200_is_that_error() -> None:
+    """A gateway that answers 200 with an error's body has not answered."""
+    error = {"type": "overloaded_error", "message": "Overloaded"}
+    with pytest.raises(WireFailure) as caught:
+        parsed(type="error", error=error)
+    assert caught.value.kind is Kind.ERROR_EVENT
+    assert (caught.value.error_type, caught.value.message) == ("overloaded_error", "Overloaded")
+
+
+def test_oddities_are_served() -> None:
+    """Unknown reasons, blocks and fields pass; an id or a model that is no text is none."""
+    message = parsed(
+        id=None, model=7, stop_reason="enlightenment", mood=[1], content=[{"type": "hologram"}]
+    )
+    assert (message.id, message.model, message.stop_reason) == ("", "", "enlightenment")
+    assert (message.extra, message.content) == ({"mood": [1]}, ({"type": "hologram"},))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"type":"error","error":{"type":"api_error","message":"m"}}', ("api_error", "m")),
+        (b'{"error":{"type":7,"message":"a\\nb\\u0000c"}}', ("", "a b c")),
+        (b'{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED"}}', ("", "quota")),
+        (b'{"message":"Too many requests"}', ("", "Too many requests")),
+        (b'{"error":"text"}', ("", "text")),
+        (b'{"error":["x"],"message":{}}', ("", "")),
+        (b"<html>502</html>", ("", "")),
+        (b"", ("", "")),
+        (b"\xff\xfe", ("", "")),
+        (b"[]", ("", "")),
+        (b"[" * 5_000, ("", "")),
+    ],
+)
+def test_error_bodies_of_any_kind(body: bytes, expected: tuple[str, str]) -> None:
+    """An error's body is read as far as it is one, in printable text."""
+    assert parse_error(body) == expected
+
+
+def test_an_error_message_is_bounded() -> None:
+    """However much the upstream says, 500 characters of it are kept."""
+    assert parse_error(jsonio.dumps({"message": "x" * 9_999}).encode()) == ("", "x" * 500)
+
+
+@pytest.mark.parametrize("raw", [None, [], {}, "7", {"input_tokens": "7"}, {"x": {}}, 5, True])
+def test_usage_that_is_none_counts_nothing(raw: object) -> None:
+    """Usage that is missing, or something else, is 0, never an error."""
+    usage = usage_of(raw)
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_write_tokens) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        *((-5, 0), (-0.5, 0), (1.5, 2), (3.0, 3), (True, 0), ("7", 0), (None, 0), ([1], 0)),
+        *((2**60, 2**53), (10**400, 2**53), (1e300, 2**53), (float("inf"), 2**53)),
+    ],
+)
+def test_counts_out_of_contract_are_bounded(count: object, expected: int) -> None:
+    """A count is never negative, never rounded down, and never too large to add up."""
+    usage = usage_of({"output_tokens": count, "server_tool_use": {"web_search_requests": count}})
+    assert (usage.output_tokens, usage.web_search_requests) == (expected, expected)
+
+
+def test_cache_writes_by_the_hour_are_a_part_of_all() -> None:
+    """The total is never less than its parts, even where only those are given."""
+    parts = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}
+    usage = usage_of({"cache_creation": parts, "cache_creation_input_tokens": 4})
+    assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (5, 3)
