@@ -72,7 +72,7 @@ dist: $(DEV) ## Build the wheels of the daemon and the client into dist/
 	@$(PIP) wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . clients/python
 
 clean: ## Remove everything that make made
-	@rm -rf $(VENV) tools/node_modules dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find sidecard clients scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- What those stand on -----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a call brings besides its request: an id, a deadline, and when it came."""
 
+import itertools
 import re
 import secrets
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from sidecard.core.clock import Clock
 
 Context = grpc.aio.ServicerContext[bytes, Message]
 """A call as gRPC hands it over: its request as bytes, its answers as messages."""
+
+# Unique among all daemons, and as cheap as counting.
+_PROCESS = secrets.token_hex(6)
+_COUNT = itertools.count(1)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -40,4 +45,4 @@ def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return secrets.token_hex(8)
+    return f"{_PROCESS}{next(_COUNT):08x}"

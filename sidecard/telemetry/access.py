@@ -25,6 +25,8 @@ class AccessLog:
     def __init__(self, *, clock: Clock, as_json: bool) -> None:
         self._clock = clock
         self._as_json = as_json
+        self._second = -1
+        self._second_text = ""
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Write the call's line, unless the level is above info."""
@@ -34,11 +36,19 @@ class AccessLog:
         if not self._as_json:
             _log.info("call", extra=facts)
             return
-        now = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="microseconds")
+        now = self._timestamp(self._clock.wall())
         line = _encode({"timestamp": now, "level": "info", "event": "call", **facts})
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.stream.write(line + "\n")
+
+    def _timestamp(self, wall: float) -> str:
+        """Return the time as the other lines have it; the text of a second is made once."""
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second_text}.{int((wall - second) * 1e6):06d}Z"
 
 
 def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dict[str, Any]:

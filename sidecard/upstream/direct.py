@@ -22,7 +22,7 @@ from sidecard.core import jsonio
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.version import VERSION
 from sidecard.upstream.direct_faults import before_answer, in_answer
-from sidecard.upstream.keys import KeySource
+from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.proxy import proxy_for
 from sidecard.upstream.transport import Phase, TransportFault
 
@@ -41,7 +41,9 @@ _AT_ONCE_BYTES: Final = 1_048_576
 
 
 class Direct:
-    """Posts with `x-api-key`. Made within the running event loop; safe to share by its tasks.
+    """Posts with the key as a bearer token, as the SDK does.
+
+    Made within the running event loop; safe to share by its tasks.
 
     `tls` replaces the system's trust, which honours SSL_CERT_FILE and SSL_CERT_DIR.
     """
@@ -110,7 +112,7 @@ class Direct:
         if key != self._headers[0]:
             headers = CIMultiDict(
                 {
-                    "x-api-key": key,
+                    "authorization": Secret(f"Bearer {key}"),
                     "anthropic-version": API_VERSION,
                     "content-type": "application/json",
                     "accept": "*/*",

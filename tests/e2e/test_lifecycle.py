@@ -159,7 +159,7 @@ async def test_the_key_shows_nowhere(tmp_path: Path) -> None:
             failed = await fails(caller.Generate(QUESTION))
             assert failed.reason == "UPSTREAM_MISCONFIGURED"
             assert (await caller.Generate(QUESTION)).text
-            assert sim.books.received[-1].headers["x-api-key"] == secret
+            assert sim.books.received[-1].headers["authorization"] == f"Bearer {secret}"
             command = Path(f"/proc/{daemon.process.pid}/cmdline").read_text()
             daemon.signal(signal.SIGTERM)
             await daemon.ended()
@@ -180,6 +180,6 @@ async def test_a_rotated_key_is_picked_up(tmp_path: Path) -> None:
             replacement.write_text("sk-ant-second-00000000")
             os.replace(replacement, file)  # noqa: PTH105  # the very call that rotators make
             async with asyncio.timeout(10):
-                while "second" not in sim.books.received[-1].headers["x-api-key"]:
+                while "second" not in sim.books.received[-1].headers["authorization"]:
                     await caller.Generate(QUESTION)
                     await asyncio.sleep(0.05)

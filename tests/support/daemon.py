@@ -77,11 +77,15 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Return this process's environment without what would configure a daemon, plus `settings`."""
+    """Return this process's environment without what would configure a daemon, plus `settings`.
+
+    Nor is it kept from writing bytecode: a user's daemon isn't compiled anew at every start.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("SIDECARD_", "ANTHROPIC_", "KUBERNETES_"))
+        and name != "PYTHONDONTWRITEBYTECODE"
         and name.lower() not in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     }
     return {**kept, **settings}

@@ -55,4 +55,6 @@ _ODD = st.fixed_dictionaries(
     },
 )
 BLOCKS = st.builds(lambda block, extra: {**extra, **block}, _GOOD | _ODD, OBJECT)
-MESSAGES = st.builds(a_message, content=st.lists(BLOCKS, max_size=4).map(tuple), extra=OBJECT)
+FIELDS = {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"}
+EXTRA = st.dictionaries(TEXT.filter(lambda key: key not in FIELDS), JSON, max_size=3)
+MESSAGES = st.builds(a_message, content=st.lists(BLOCKS, max_size=4).map(tuple), extra=EXTRA)

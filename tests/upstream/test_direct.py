@@ -25,7 +25,7 @@ async def test_the_headers_are_few_and_fixed() -> None:
     async with raw_server(answers) as server, opened("direct", server.base_url) as transport:
         await whole(await transport.send(PATH, BODY))
     headers = dict(server.requests[0].headers)
-    assert headers.pop("x-api-key") == KEY
+    assert headers.pop("authorization") == f"Bearer {KEY}"
     assert headers.keys() == {
         "accept",
         "accept-encoding",
@@ -45,7 +45,9 @@ async def test_a_refused_key_is_read_again(tmp_path: Path) -> None:
     async def strict(connection: Connection) -> None:
         while True:
             request = await connection.request()
-            await connection.answer(200 if request.headers["x-api-key"] == "new" else 401)
+            await connection.answer(
+                200 if request.headers["authorization"] == "Bearer new" else 401
+            )
 
     async with (
         raw_server(strict) as server,
@@ -78,7 +80,7 @@ async def test_the_key_shows_in_no_traceback() -> None:
         with pytest.raises(TransportFault) as fault:
             await transport.send(PATH, BODY)
     report = traceback.TracebackException.from_exception(fault.value, capture_locals=True)
-    assert "x-api-key" in "".join(report.format())
+    assert "authorization" in "".join(report.format())
     assert KEY not in "".join(report.format())
 
 

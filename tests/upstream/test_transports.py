@@ -38,7 +38,7 @@ async def test_a_request_arrives_as_it_was_asked(kind: str) -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["anthropic-version"] == "2026-10-21"
     assert request.headers["user-agent"].startswith("sidecard/")
-    sent = request.headers.get("x-api-key") or request.headers["authorization"]
+    sent = request.headers["authorization"]
     assert sent.removeprefix("Bearer ") == KEY
 
 

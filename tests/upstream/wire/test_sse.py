@@ -79,10 +79,10 @@ def test_a_long_line_in_small_pieces_is_linear() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"data: " * 300_000,
+        b"data: " * 300_000 + b"\n",
         b"data: x\n" * 300_000,
         b"event: e\n" * 300_000,
-        b"event: " + b"e" * 3**13,
+        b"event: " + b"e" * 1_600_000 + b"\n",
     ],
     ids=["one line", "many lines", "names", "a name"],
 )
