@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import environment, running, settings, spawn
+from tests.support.rawserver import unused_port
 from tests.support.rpc import connected, fails, read
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
@@ -111,6 +113,29 @@ async def test_an_address_in_use_is_told() -> None:
         assert "Traceback" not in err.decode()
         async with connected(daemon.address) as caller:
             assert (await caller.Generate(QUESTION)).text
+
+
+async def test_a_reader_of_the_log_may_go() -> None:
+    """A daemon whose log nobody reads any more answers, and tells failures as what they are."""
+    async with Simulator() as sim:
+        reading, writing = os.pipe()
+        address = f"127.0.0.1:{unused_port()}"
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": address}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sidecard", "serve", env=env, stderr=writing
+        )
+        os.close(writing)
+        try:
+            await asyncio.to_thread(os.read, reading, 65_536)
+            os.close(reading)
+            async with connected(address) as caller:
+                assert (await caller.Generate(QUESTION, wait_for_ready=True)).text
+                sim.play(Script.of({"fault": "status", "status": 529}))
+                assert (await fails(caller.Generate(QUESTION))).reason == "UPSTREAM_UNAVAILABLE"
+                assert (await caller.Generate(QUESTION)).text
+        finally:
+            process.terminate()
+        assert await process.wait() == 0
 
 
 async def test_no_configuration_means_the_simulator_loudly() -> None:
