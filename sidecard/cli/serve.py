@@ -29,8 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
     from sidecard.upstream.transport import Misconfigured  # noqa: PLC0415
 
     try:
-        return uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
+        status = uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
     except (AddressError, Misconfigured) as error:
         logging.getLogger(__name__).debug("not started", exc_info=error)
         print(f"sidecard: {error}", file=sys.stderr)
         return 2
+    _let_go_of_the_log()
+    return status
+
+
+def _let_go_of_the_log() -> None:
+    """Keep Python from failing at its exit, with status 120, over a log that nobody reads."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

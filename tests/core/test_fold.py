@@ -15,6 +15,7 @@ from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, a_message
 
 START = Started("msg_1", "claude-test")
 INPUT: dict[str, Any] = {"type": "input_json_delta"}
+OTHER: dict[str, Any] = {"type": "future_delta"}
 CITED: dict[str, Any] = {"type": "citations_delta"}
 
 
@@ -81,6 +82,7 @@ def test_the_text_is_that_of_the_text_blocks(message: Message) -> None:
         ),
         ({"input": {"a": 1}}, [INPUT | {"partial_json": ""}], {"input": {"a": 1}}),
         ({"input": {}}, [INPUT | {"partial_json": '{"a'}], {"input": {}, PARTIAL_INPUT: '{"a'}),
+        ({OTHER_DELTAS: [OTHER]}, [OTHER | {"x": 1}], {OTHER_DELTAS: [OTHER, OTHER | {"x": 1}]}),
     ],
 )
 def test_deltas_grow_a_block(
@@ -88,7 +90,9 @@ def test_deltas_grow_a_block(
 ) -> None:
     """Text is appended, citations are collected, input is parsed when all of it is there."""
     kind = {"type": "tool_use" if "input" in block else "text"}
-    assert grown(block | kind, *deltas) == block | expected | kind
+    opened = block | kind
+    assert grown(opened, *deltas) == opened | expected
+    assert opened == block | kind, "the event was changed"
 
 
 @given(JSON, JSON)

@@ -8,8 +8,8 @@ import pytest
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import content_pb2
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon
-from tests.support.rpc import UNLIMITED, Caller, fails, failure
+from tests.support.daemon import Daemon, running, settings
+from tests.support.rpc import UNLIMITED, Caller, connected, fails, failure
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -61,16 +61,22 @@ async def test_a_mistake_names_its_field(
 
 
 async def test_a_message_too_large_is_named(sim: Simulator, caller: Caller) -> None:
-    """33 MiB are refused with the limit; what is within it is sent on."""
+    """33 MiB are refused with the limit, before anything is sent."""
+    before = sim.books.requests
     failed = await fails(caller.Generate(pb.GenerateRequest(prompt="x" * 33 * MIB)))
     assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ["request"])
     assert "33,554,432" in failed.message
+    assert sim.books.requests == before
+
+
+async def test_a_large_message_is_sent_on(sim: Simulator) -> None:
+    """What is within the limit reaches the upstream whole: 27 MiB of it, as base64."""
     picture = content_pb2.ContentBlock(
         document=content_pb2.DocumentBlock(data=b"%PDF-1.7\n" + b"x" * 20 * MIB + b"\n%%EOF\n")
     )
     message = content_pb2.Message(role=content_pb2.ROLE_USER, content=[picture])
-    answer = await caller.Generate(pb.GenerateRequest(messages=[message]), timeout=20)
-    assert answer.text
+    async with running(settings(sim.base_url)) as patient, connected(patient.address) as caller:
+        assert (await caller.Generate(pb.GenerateRequest(messages=[message]), timeout=40)).text
     assert sim.books.received[-1].body["messages"][0]["content"][0]["type"] == "document"
 
 

@@ -20,6 +20,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
 
 _CUT = st.sampled_from(["{", '{"cut": "of', "nul", "1e", "{} {}"])
+_UNCUT = st.sampled_from(["{}", "7", '""'])
 _KNOWN_DELTAS = st.sampled_from(
     [
         {"type": "text_delta", "text": "x"},
@@ -40,7 +41,9 @@ _GOOD = st.one_of(
     ),
     st.fixed_dictionaries({"type": st.just("thinking"), "thinking": TEXT, "signature": TEXT}),
     st.fixed_dictionaries({"type": st.just("tool_use"), "id": TEXT, "name": TEXT, "input": OBJECT}),
-    st.fixed_dictionaries({"type": st.just("tool_use"), "input": OBJECT, PARTIAL_INPUT: _CUT}),
+    st.fixed_dictionaries(
+        {"type": st.just("tool_use"), "input": OBJECT, PARTIAL_INPUT: _CUT | _UNCUT}
+    ),
     st.fixed_dictionaries({"type": TEXT, "data": JSON}),
 )
 # Blocks whose own fields hold anything, or are missing.
