@@ -68,7 +68,8 @@ async def open_transport(
             from sidecard.simulator.server import Simulator  # noqa: PLC0415
 
             simulator = await closing.enter_async_context(Simulator())
-            _log.warning("SIMULATED ANSWERS", extra={"why": "no API key is configured"})
+            why = "no model is asked; set ANTHROPIC_API_KEY or upstream.api_key_file for real ones"
+            _log.warning("SIMULATED ANSWERS", extra={"why": why})
             key = FixedKey("simulated", origin="the simulator's key")
             transport = _direct(loaded.config, simulator.base_url, key)
         elif means == "sdk":
