@@ -29,11 +29,21 @@ def dumps(value: JsonValue) -> str:
     return _encode(value)
 
 
+def writable(value: JsonValue) -> bool:
+    """Return whether `dumps` can write the value: whether all its numbers are finite."""
+    try:
+        _encode(value)
+    except ValueError:
+        return False
+    return True
+
+
 def loads(text: str | bytes) -> JsonValue:
     """Parse JSON text; raises ValueError for anything that is not one JSON value.
 
     That includes `NaN`, invalid UTF-8, lone surrogates, and nesting of more than 200 levels.
-    Integers of any size come back as they are.
+    Integers of any size come back as they are; a fraction beyond a double becomes infinite,
+    which `writable` tells.
     """
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     return jiter.from_json(data, allow_inf_nan=False, cache_mode="keys")

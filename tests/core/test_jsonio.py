@@ -30,6 +30,12 @@ def test_numbers_survive() -> None:
     assert jsonio.dumps(jsonio.loads(text)) == text
 
 
+def test_what_cannot_be_written_is_told() -> None:
+    """A fraction beyond a double reads as infinite, which has no text to go back to."""
+    assert jsonio.writable(jsonio.loads('{"x":[1.5,"e400"]}'))
+    assert not jsonio.writable(jsonio.loads('{"x":[1e400]}'))
+
+
 def test_non_finite_numbers_are_not_written() -> None:
     """A number that JSON has no form for is refused."""
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -120,6 +120,8 @@ class EventParser:
             raise malformed("a content block's index is out of bounds")
         if not isinstance(block, dict):
             raise malformed("a content block is no object")
+        if not jsonio.writable(block):
+            raise malformed("a number in a content block is beyond a double")
         self._seen.add(index)
         self._open.add(index)
         events.append(BlockStarted(index, block))

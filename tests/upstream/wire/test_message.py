@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sidecard.core import jsonio
+from sidecard.upstream.wire.events import EventParser
 from sidecard.upstream.wire.failure import Kind, WireFailure
 from sidecard.upstream.wire.message import parse_error, parse_message
 from sidecard.upstream.wire.usage import usage_of
@@ -126,3 +127,16 @@ def test_cache_writes_by_the_hour_are_a_part_of_all() -> None:
     parts = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}
     usage = usage_of({"cache_creation": parts, "cache_creation_input_tokens": 4})
     assert (usage.cache_write_tokens, usage.cache_write_1h_tokens) == (5, 3)
+
+
+def test_a_number_beyond_a_double_is_malformed() -> None:
+    """A fraction that can't be passed on as it is fails the answer, here and not at the edge."""
+    block = b'{"type":"tool_use","id":"t","name":"n","input":{"x":1e400}}'
+    whole = b'{"content":[' + block + b'],"stop_reason":"tool_use"}'
+    with pytest.raises(WireFailure, match="beyond a double"):
+        parse_message(whole)
+    start = b'{"type":"content_block_start","index":0,"content_block":' + block + b"}"
+    parser = EventParser()
+    parser.feed(b'data: {"type":"message_start","message":{}}\n\ndata: ' + start + b"\n\n")
+    assert parser.failure is not None
+    assert "beyond a double" in parser.failure.message
