@@ -84,7 +84,7 @@ def _remark(reply: Reply, *, verbose: bool) -> None:
 
 def _cautions(reply: Reply) -> Iterator[str]:
     if "simulated" in reply.model:
-        yield "note: this answer is simulated, the daemon has no key for a real model"
+        yield "note: this answer is simulated; no model was asked"
     if reply.degraded:
         yield f"note: a stand-in, not the first choice: {reply.source} from {reply.target}"
     if reply.stop_reason not in WHOLE:

@@ -4,6 +4,7 @@ Outermost, so that what it sees is what the caller got.
 """
 
 import asyncio
+from dataclasses import replace
 
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
@@ -32,7 +33,7 @@ class Observe:
         except BaseException as error:
             self._settle(call, None, self._outcome(call, error), began)
             raise
-        reply.on_end(lambda outcome: self._settle(call, reply, outcome, began))
+        reply.on_end(lambda outcome: self._settle(call, reply, _told(call, outcome), began))
         return reply
 
     def _settle(self, call: Call, reply: Reply | None, outcome: Outcome, began: float) -> None:
@@ -40,13 +41,20 @@ class Observe:
         self._sink(call, reply.head if reply else None, outcome, began=began)
 
     def _outcome(self, call: Call, error: BaseException) -> Outcome:
-        """Tell a caller who left from a deadline: both reach a layer as a cancellation."""
+        """Return the outcome of a call that failed before anybody committed to an answer."""
         now = self._clock.now()
-        if not isinstance(error, asyncio.CancelledError):
-            return Outcome(Ending.FAILED, getattr(error, "usage", None), error, None, now)
-        if now < call.deadline:
-            return Outcome(Ending.ABANDONED, None, error, None, now)
-        return Outcome(Ending.FAILED, None, DeadlineExceeded("the deadline passed"), None, now)
+        left = isinstance(error, asyncio.CancelledError)
+        ending = Ending.ABANDONED if left else Ending.FAILED
+        return _told(call, Outcome(ending, getattr(error, "usage", None), error, None, now))
 
     def __repr__(self) -> str:
         return f"<Observe, {self.open} open>"
+
+
+def _told(call: Call, outcome: Outcome) -> Outcome:
+    """Return the outcome with a cancellation at or after the deadline as what it is."""
+    cancelled = isinstance(outcome.error, asyncio.CancelledError)
+    if not cancelled or outcome.ended_at < call.deadline:
+        return outcome
+    passed = DeadlineExceeded("the deadline passed")
+    return replace(outcome, ending=Ending.FAILED, error=passed)

@@ -75,6 +75,22 @@ async def test_leaving_and_the_deadline_are_told_apart(
     assert (outcome.ending, type(outcome.error).__name__) == (ending, error)
 
 
+async def test_a_deadline_in_the_middle_is_no_leaving() -> None:
+    """A stream that the deadline cuts is noted as that, with what it used."""
+    script = Script([OPENING, Hang()])
+    observe, notes = observed(script)
+    task = asyncio.ensure_future((await observe(a_call())).message())
+    await asyncio.sleep(0.01)
+    script.clock.advance(9_999)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    [(_, head, outcome, _)] = notes.taken
+    assert (head, outcome.ending) == (HEAD, Ending.FAILED)
+    assert type(outcome.error).__name__ == "DeadlineExceeded"
+    assert outcome.usage is not None
+
+
 async def test_the_repr_counts_open_calls() -> None:
     """An operator who prints the layer sees how many calls are open."""
     observe, _ = observed(Script([OPENING, *WHOLE[1:]]))
