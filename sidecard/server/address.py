@@ -59,12 +59,21 @@ def _clear_stale(path: Path) -> None:
             raise AddressError(msg)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise AddressError(f"can't listen on {_UNIX}{path}: {error.strerror}") from None
+    try:
+        _refuse_live(path)
+    except OSError as error:
+        raise AddressError(f"can't listen on {_UNIX}{path}: {error.strerror}") from None
+    path.unlink()
+
+
+def _refuse_live(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
         probe.settimeout(1)
         probe.connect(str(path))
         msg = f"can't listen on {_UNIX}{path}: another process does"
         raise AddressError(msg)
-    path.unlink()
 
 
 @contextlib.contextmanager

@@ -106,13 +106,17 @@ class GenerationServicer:
     def _call(
         self, request: pb.GenerateRequest, mode: Mode, arrival: Arrival, prefix: str = ""
     ) -> Call:
-        return self._decoder.decode(
+        call = self._decoder.decode(
             request,
             mode=mode,
             request_id=arrival.request_id,
             deadline=arrival.deadline,
             prefix=prefix,
         )
+        # A timeout fires at the next wait, which may be after a pooled connection was written to.
+        if self._clock.now() >= call.deadline:
+            raise DeadlineExceeded("the call's deadline passed before anything was sent")
+        return call
 
     async def _fail(self, context: Context, error: BaseException, arrival: Arrival) -> NoReturn:
         """End the call with the error's status. A cancelled call has nobody left to tell."""

@@ -8,7 +8,7 @@ JSON escapes what could forge a line; the console form has it escaped first.
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
@@ -29,9 +29,9 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> bool:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [_escape_controls, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+        [_escape_controls, _console(colors=out.isatty())]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -45,6 +45,17 @@ def configure(level: str, form: Format, stream: TextIO | None = None) -> bool:
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
     return not console
+
+
+# Local variables hold prompts, answers and keys: structlog shows them unless told not to.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)
 
 
 def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:

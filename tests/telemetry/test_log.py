@@ -46,6 +46,22 @@ def test_bugs_show_their_traceback(out: io.StringIO) -> None:
     assert json.loads(out.getvalue())["exception"][0]["exc_type"] == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tracebacks_show_no_variables(form: log.Format, out: io.StringIO) -> None:
+    """What a function held when it failed, as a prompt, is not in its traceback."""
+    log.configure("info", form, out)
+
+    def fails(prompt: str) -> None:
+        raise ZeroDivisionError(len(prompt))
+
+    try:
+        fails("TOPSECRET".lower())
+    except ZeroDivisionError:
+        logging.getLogger("any").exception("a bug")
+    assert "ZeroDivisionError" in out.getvalue()
+    assert "topsecret" not in out.getvalue()
+
+
 def test_the_level_is_obeyed(out: io.StringIO) -> None:
     """Nothing below the level is written, access lines included."""
     log.configure("warning", "json", out)
