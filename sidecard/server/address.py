@@ -32,9 +32,20 @@ def bind(server: grpc.aio.Server, address: str, unix_mode: int) -> str:
     return f"{host}:{port}"
 
 
-def release(address: str) -> None:
-    """Remove the socket file of an address that `bind` returned."""
-    if address.startswith(_UNIX):
+def inode(address: str) -> tuple[int, int] | None:
+    """Return what tells a socket's file from another of its name; None where there is none."""
+    if not address.startswith(_UNIX):
+        return None
+    try:
+        found = Path(address.removeprefix(_UNIX)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def release(address: str, ours: tuple[int, int] | None) -> None:
+    """Remove a socket's file, unless it is a successor's: that one may be serving already."""
+    if ours is not None and inode(address) == ours:
         Path(address.removeprefix(_UNIX)).unlink(missing_ok=True)
 
 

@@ -8,7 +8,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
-from sidecard.server.address import bind, release
+from sidecard.server.address import bind, inode, release
 from sidecard.server.servicer import GenerationServicer, handlers
 
 SERVICE: Final = "sidecard.v1.GenerationService"
@@ -33,6 +33,7 @@ class GrpcServer:
 
     def __init__(self, servicer: GenerationServicer, listen: Listen) -> None:
         self.address = ""
+        self._inode: tuple[int, int] | None = None
         self._listen = listen
         self._server = grpc.aio.server(options=_options(listen))
         self._health = health.aio.HealthServicer()
@@ -47,6 +48,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen and serve; raises `AddressError`. `address` is then where, as bound."""
         self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode)
+        self._inode = inode(self.address)
         await self._server.start()
         for service in ("", SERVICE):
             await self._health.set(service, HealthCheckResponse.SERVING)
@@ -55,7 +57,7 @@ class GrpcServer:
         """Turn not ready, take no new calls, give running ones `grace_s`, then end them."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
-        release(self.address)
+        release(self.address, self._inode)
 
 
 def _options(listen: Listen) -> list[tuple[str, int]]:

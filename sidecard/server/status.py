@@ -48,8 +48,13 @@ def message_of(error: BaseException) -> str:
     """Return the status message: bounded, and of a bug nothing but that it is one."""
     if not isinstance(error, SidecardError):
         return "internal error; the daemon's log has the traceback"
-    text = error.message
+    text = _plain(error.message)
     return text if len(text) <= _MESSAGE_CHARS else text[: _MESSAGE_CHARS - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Return text that protobuf takes: headers may bring bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def details_of(error: BaseException, request_id: str) -> bytes:
@@ -95,5 +100,5 @@ def _info(error: SidecardError, request_id: str) -> ErrorInfo:
     }
     if isinstance(error, UpstreamError):
         metadata["upstream_status"] = str(error.status or "")
-        metadata["upstream_request_id"] = error.upstream_request_id
+        metadata["upstream_request_id"] = _plain(error.upstream_request_id[:128])
     return ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)

@@ -1,5 +1,7 @@
 """Requests that must succeed: a transport, and the meaning of every way that it can fail."""
 
+import asyncio
+
 from sidecard.core.clock import Clock
 from sidecard.core.jsonio import JsonObject
 from sidecard.upstream import classify
@@ -7,6 +9,10 @@ from sidecard.upstream.transport import Misconfigured, Response, Transport, Tran
 
 ERROR_BODY_BYTES = 65_536
 """How much of an error's body is looked at; the API's own are under 1 KiB."""
+
+
+_ERROR_BODY_S = 2.0
+"""How long an error's body is waited for: its status is known, and must not be lost to it."""
 
 
 class Client:
@@ -27,8 +33,9 @@ class Client:
         if response.status == 200:  # noqa: PLR2004
             return response
         try:
-            content = await read_at_most(response, ERROR_BODY_BYTES)
-        except TransportFault:
+            async with asyncio.timeout(_ERROR_BODY_S):
+                content = await read_at_most(response, ERROR_BODY_BYTES)
+        except (TransportFault, TimeoutError):
             content = b""  # The status says enough.
         finally:
             await response.aclose()

@@ -10,6 +10,7 @@ from sidecard.upstream.client import ERROR_BODY_BYTES, Client, read_at_most
 from sidecard.upstream.transport import TransportFault
 from sidecard.upstream.wire.request import count_tokens_body
 
+_MOST_TOKENS = 2**53
 _PATH = "/v1/messages/count_tokens"
 
 
@@ -33,7 +34,7 @@ class TokenCounter:
             tokens = jsonio.loads(content)["input_tokens"]
         except (ValueError, KeyError, TypeError):
             tokens = None
-        if not isinstance(tokens, int) or tokens < 0:
+        if type(tokens) is not int or not 0 <= tokens <= _MOST_TOKENS:
             raise UpstreamUnavailable("the upstream's count is not a count", target=target)
         return tokens
 

@@ -95,7 +95,7 @@ class Upstream:
     async def _first(self, response: Response, target: str) -> AnswerStream | Message:
         """Return a stream that holds its first content, or the message if it came unstreamed."""
         try:
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+            if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
                 return await self._unstreamed(response, target)
             stream = AnswerStream(
                 response,

@@ -17,6 +17,7 @@ from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import environment, running, settings, spawn
 from tests.support.rawserver import unused_port
 from tests.support.rpc import connected, fails, read
+from tests.support.simulator import until
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 
@@ -100,6 +101,24 @@ async def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended() == 0
         assert not path.exists()
+
+
+async def test_a_successor_keeps_its_socket(tmp_path: Path) -> None:
+    """A daemon that drains doesn't take the socket of the one that came after it."""
+    path = tmp_path / "sidecard.sock"
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": f"unix://{path}"}
+        async with running(env) as first, connected(first.address) as old:
+            sim.play(Script.of({"fault": "none", "pace": {"delta_s": 0.4}}))
+            stream = old.StreamGenerate(QUESTION)
+            await anext(aiter(stream))
+            first.signal(signal.SIGTERM)
+            await until(lambda: not path.exists())
+            async with running(env) as second:
+                assert (await read(stream)).whole
+                assert await first.ended() == 0
+                async with connected(second.address) as caller:
+                    assert (await caller.Generate(QUESTION)).text
 
 
 async def test_an_address_in_use_is_told() -> None:

@@ -102,6 +102,17 @@ def test_invalid_output_shows_its_raw_text() -> None:
     assert (len(raw.detail), bad.field_violations[0].field) == (2_000, "/a")
 
 
+def test_odd_bytes_of_a_header_do_not_break_a_status() -> None:
+    """What a header brings that is no UTF-8 is replaced, and a long id is cut."""
+    error = errors.UpstreamUnavailable("compressed (\udcff)")
+    error.upstream_request_id = "\udcff" + "x" * 9_000
+    status, found = details(error)
+    info = found["ErrorInfo"]
+    assert isinstance(info, ErrorInfo)
+    assert status.message == "compressed (?)"
+    assert info.metadata["upstream_request_id"] == "?" + "x" * 127
+
+
 def test_bugs_tell_nothing() -> None:
     """What isn't a named error is INTERNAL, and its text stays in the log."""
     bug = ValueError("secret")

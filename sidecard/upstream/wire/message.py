@@ -30,7 +30,7 @@ def parse_message(data: bytes) -> Message:
         raise malformed("the answer has no stop_reason")
     if not all(isinstance(block, dict) for block in blocks):
         raise malformed("the answer is no whole message")
-    if not jsonio.writable(blocks):
+    if not jsonio.writable(raw):
         raise malformed("a number in the answer is beyond a double")
     return Message(
         id=text_of(raw, "id"),
