@@ -9,6 +9,7 @@ import uvloop
 
 from sidecard.cli import configured
 from sidecard.telemetry import log
+from sidecard.telemetry.writer import LogWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,20 +23,23 @@ def run(arguments: argparse.Namespace) -> int:
     if plan is None:
         return 2
     settings = plan.loaded.config.log
-    as_json = log.configure(settings.level, settings.format)
+    writer = LogWriter(sys.stderr.fileno())
+    terminal = sys.stderr.isatty()
+    as_json = log.configure(settings.level, settings.format, writer, terminal=terminal)
     # Imported only now: a mistake in the configuration is told without the wait for gRPC.
     from sidecard.app import serve  # noqa: PLC0415
     from sidecard.server.address import AddressError  # noqa: PLC0415
     from sidecard.upstream.transport import Misconfigured  # noqa: PLC0415
 
     try:
-        status = uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
+        return uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
     except (AddressError, Misconfigured) as error:
         logging.getLogger(__name__).debug("not started", exc_info=error)
         print(f"sidecard: {error}", file=sys.stderr)
         return 2
-    _let_go_of_the_log()
-    return status
+    finally:
+        writer.close()
+        _let_go_of_the_log()
 
 
 def _let_go_of_the_log() -> None:

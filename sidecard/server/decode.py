@@ -23,6 +23,9 @@ from sidecard.v1 import content_pb2
 from sidecard.v1 import generation_pb2 as pb
 
 _MESSAGES: Final = 10_000
+_BLOCKS: Final = 100_000
+"""Decoding holds the event loop, about 5 µs a block: more would be felt by every other call."""
+
 _STOP_SEQUENCES: Final = 8_191
 """Amazon Bedrock's limit; the API itself documents none."""
 
@@ -144,6 +147,9 @@ def _messages(request: pb.GenerateRequest, found: Violations) -> tuple[JsonObjec
         found.add("prompt", "is set beside messages; set one of the two")
     if len(messages) > _MESSAGES:
         found.add("messages", f"are {len(messages):,}; at most {_MESSAGES:,} are taken")
+        return ()
+    if (blocks := sum([len(message.content) for message in messages])) > _BLOCKS:
+        found.add("messages", f"have {blocks:,} blocks of content; at most {_BLOCKS:,} are taken")
         return ()
     if not any(message.role == content_pb2.ROLE_USER for message in messages):
         found.add("messages", "have no message of ROLE_USER; add the user's turn")

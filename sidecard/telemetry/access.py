@@ -4,7 +4,6 @@ It is on every call's path, so the JSON form is written directly:
 measured, 8 µs a line where the same through `logging` and structlog takes 69 µs.
 """
 
-import contextlib
 import json
 import logging
 from datetime import UTC, datetime
@@ -41,8 +40,7 @@ class AccessLog:
         line = _encode({"timestamp": now, "level": "info", "event": "call", **facts})
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler):
-                with contextlib.suppress(OSError):  # Whoever read the log has gone; calls go on.
-                    handler.stream.write(line + "\n")
+                handler.stream.write(line + "\n")
 
     def _timestamp(self, wall: float) -> str:
         """Return the time as the other lines have it; the text of a second is made once."""

@@ -6,9 +6,8 @@ JSON escapes what could forge a line; the console form has it escaped first.
 """
 
 import logging
-import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
@@ -16,20 +15,31 @@ Format = Literal["auto", "json", "console"]
 EventDict = MutableMapping[str, Any]
 
 
-def configure(level: str, form: Format, stream: TextIO | None = None) -> bool:
-    """Send all logging to `stream` (default standard error); return whether as JSON.
+class Stream(Protocol):
+    """What log lines are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Take a piece of text."""
+        ...
+
+    def flush(self) -> object:
+        """Have it written."""
+        ...
+
+
+def configure(level: str, form: Format, out: Stream, *, terminal: bool = False) -> bool:
+    """Send all logging to `out`; return whether as JSON.
 
     `auto` is the console form on a terminal.
     """
-    out = stream or sys.stderr
-    console = form == "console" or (form == "auto" and out.isatty())
+    console = form == "console" or (form == "auto" and terminal)
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [_escape_controls, _console(colors=out.isatty())]
+        [_escape_controls, _console(colors=terminal)]
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )

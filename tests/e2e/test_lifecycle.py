@@ -134,6 +134,28 @@ async def test_an_address_in_use_is_told() -> None:
             assert (await caller.Generate(QUESTION)).text
 
 
+async def test_a_full_log_holds_up_nobody() -> None:
+    """A daemon whose log is open but not read any more answers on, and stops when it is told."""
+    async with Simulator() as sim:
+        reading, writing = os.pipe()
+        address = f"127.0.0.1:{unused_port()}"
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": address}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sidecard", "serve", env=env, stderr=writing
+        )
+        os.close(writing)
+        try:
+            async with connected(address) as caller:
+                assert (await caller.Generate(QUESTION, wait_for_ready=True)).text
+                for _ in range(300):  # Some 400 bytes of log each, into 64 KiB of pipe.
+                    assert (await caller.Generate(QUESTION, timeout=5)).text
+        finally:
+            process.terminate()
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+        os.close(reading)
+
+
 async def test_a_reader_of_the_log_may_go() -> None:
     """A daemon whose log nobody reads any more answers, and tells failures as what they are."""
     async with Simulator() as sim:

@@ -216,6 +216,15 @@ def test_ten_thousand_mistakes_are_bounded() -> None:
     assert len(refused(pb.GenerateRequest(messages=[empty] * 10_000))) == 100
 
 
+def test_blocks_are_counted_before_they_are_decoded() -> None:
+    """More blocks than can be decoded without holding up other calls are refused, all at once."""
+    block = content_pb2.ContentBlock(text=content_pb2.TextBlock(text="x"))
+    message = content_pb2.Message(role=content_pb2.ROLE_USER, content=[block] * 50_001)
+    found = refused(pb.GenerateRequest(messages=[message, message]))
+    assert list(found) == ["messages"]
+    assert "100,002 blocks" in found["messages"]
+
+
 def test_ten_thousand_messages_are_taken() -> None:
     """The limit itself is within the limit."""
     one = {"role": "ROLE_USER", "content": [HI]}
