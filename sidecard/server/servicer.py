@@ -23,6 +23,9 @@ from sidecard.server.decode import Decoder
 from sidecard.server.status import code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 
+_ABORT_S = 1.0
+"""How long a status waits for a caller who has stopped reading: then the call is just ended."""
+
 Counter = Callable[[Call], Awaitable[int]]
 _Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
 
@@ -131,7 +134,11 @@ class GenerationServicer:
         elif not isinstance(error, SidecardError):
             _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
         details = (("grpc-status-details-bin", details_of(error, arrival.request_id)),)
-        await context.abort(code_of(error), message_of(error), details)
+        try:
+            async with asyncio.timeout(_ABORT_S):
+                await context.abort(code_of(error), message_of(error), details)
+        except (TimeoutError, grpc.aio.InternalError):
+            raise asyncio.CancelledError from None  # The caller doesn't read, or has just left.
         raise AssertionError  # abort has raised; its annotation doesn't say so
 
 

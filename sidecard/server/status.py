@@ -36,7 +36,10 @@ _RAW_CHARS = 2_000
 """How much of an invalid output goes into the details: trailers hold 8 KiB in all."""
 
 _MAX_VIOLATIONS = 20
+_VIOLATIONS_BYTES = 3_000
 _MESSAGE_CHARS = 1_000
+_ODD_BYTES = 500
+"""Of a message that isn't ASCII: each of its bytes takes three in the trailer."""
 
 
 def code_of(error: BaseException) -> StatusCode:
@@ -49,6 +52,8 @@ def message_of(error: BaseException) -> str:
     if not isinstance(error, SidecardError):
         return "internal error; the daemon's log has the traceback"
     text = _plain(error.message)
+    if not text.isascii():
+        text = text.encode()[:_ODD_BYTES].decode("utf-8", "ignore")
     return text if len(text) <= _MESSAGE_CHARS else text[: _MESSAGE_CHARS - 1] + "…"
 
 
@@ -82,6 +87,9 @@ def _details(error: BaseException, request_id: str) -> list[Detail]:
         bad = BadRequest()
         for violation in error.violations[:_MAX_VIOLATIONS]:
             bad.field_violations.add(field=violation.field, description=violation.description)
+            if bad.ByteSize() > _VIOLATIONS_BYTES and len(bad.field_violations) > 1:
+                del bad.field_violations[-1]
+                break
         details.append(bad)
     if isinstance(error, InvalidOutput):
         details.append(DebugInfo(detail=error.raw[:_RAW_CHARS]))

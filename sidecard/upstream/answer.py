@@ -93,6 +93,9 @@ class AnswerStream:
         except TimeoutError:
             msg = f"the answer stalled: nothing came for {idle_s:g} s (timeouts.idle_s)"
             raise self._failed(UpstreamUnavailable(msg, target=self._target)) from None
+        except asyncio.CancelledError as left:
+            left.usage = self.usage  # type: ignore[attr-defined]  # what was used is owed all the same
+            raise
         except TransportFault as fault:
             raise self._failed(classify.from_fault(fault, target=self._target)) from fault
         self._left_bytes -= len(data)

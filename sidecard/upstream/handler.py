@@ -83,10 +83,13 @@ class Upstream:
                 body = request_body(call, stream=stream)
                 response = await self._client.post(_PATH, body, target=target)
                 answer = await self._first(response, target)
-        except TimeoutError:
+        except TimeoutError as timeout:
             what = "content" if stream else "whole answer"
             msg = f"no {what} within {limit_s:g} s (see timeouts.first_event_s)"
-            raise UpstreamUnavailable(msg, target=target) from None
+            error = UpstreamUnavailable(msg, target=target)
+            # A timeout is a cancellation first, and that knows what the stream had used.
+            error.usage = getattr(timeout.__cause__, "usage", None)
+            raise error from None
         attempt = Attempt(1, target, self._clock.now() - began)
         request_id = response.headers.get("request-id", "")
         head = Head(Source.UPSTREAM, target, (attempt,), upstream_request_id=request_id)

@@ -1,7 +1,8 @@
 """Callers that leave, are slow, or run out of time."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 
 import grpc
 import pytest
@@ -44,6 +45,40 @@ async def test_leaving_closes_the_upstream(
     with pytest.raises((asyncio.CancelledError, grpc.aio.AioRpcError)):
         await task
     await daemon.logged("call", outcome="abandoned", mode=mode)
+
+
+def _waited(call: Awaitable[object]) -> asyncio.Task[object]:
+    async def wait() -> object:
+        with contextlib.suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
+            return await call
+        return None
+
+    return asyncio.create_task(wait())
+
+
+@pytest.mark.parametrize("mode", ["unary", "stream"])
+@pytest.mark.parametrize("ending", ["caller", "timeout"])
+async def test_what_was_used_before_the_answer_is_known(
+    ending: str, mode: str, sim: Simulator, daemon: Daemon, caller: Caller
+) -> None:
+    """Input that the upstream has counted is in the log, also if nobody saw any content."""
+    sim.play(Script.of({"fault": "slow_first_event", "delay_s": 9, "preamble": True}))
+    mine = (("x-request-id", f"used-{ending}-{mode}"),)
+    request = pb.GenerateRequest(prompt=QUESTION.prompt, max_tokens=100_000)
+    if mode == "unary":
+        unary = caller.Generate(request, metadata=mine)
+        cancel, task = unary.cancel, asyncio.ensure_future(asyncio.wait([_waited(unary)]))
+    else:
+        stream = caller.StreamGenerate(request, metadata=mine)
+        cancel, task = stream.cancel, asyncio.ensure_future(asyncio.wait([_waited(read(stream))]))
+    await until(lambda: sim.books.open)
+    if ending == "caller":
+        await asyncio.sleep(0.1)
+        cancel()
+    await task
+    line = await daemon.logged("call", request_id=mine[0][1])
+    assert line["outcome"] == ("abandoned" if ending == "caller" else "failed")
+    assert line["input_tokens"] > 0
 
 
 async def test_deadlines_that_are_past_or_tiny(caller: Caller) -> None:

@@ -249,3 +249,4 @@ async def test_a_rotated_key_is_picked_up(tmp_path: Path) -> None:
                 while "second" not in sim.books.received[-1].headers["authorization"]:
                     await caller.Generate(QUESTION)
                     await asyncio.sleep(0.05)
+            assert sim.books.received[-1].headers["authorization"].endswith("second-00000000")

@@ -1,5 +1,8 @@
 """Errors to statuses: every error has a code, and every status says what happened."""
 
+from base64 import b64encode
+from urllib.parse import quote
+
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, DebugInfo, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
@@ -111,6 +114,15 @@ def test_odd_bytes_of_a_header_do_not_break_a_status() -> None:
     assert isinstance(info, ErrorInfo)
     assert status.message == "compressed (?)"
     assert info.metadata["upstream_request_id"] == "?" + "x" * 127
+
+
+def test_no_status_outgrows_its_trailers() -> None:
+    """Whatever it says, a status stays within the 8 KiB that callers take of trailers."""
+    violations = [Violation(f"extra.{'🐦' * 30}", "🐦" * 60) for _ in range(20)]
+    error = errors.InvalidCall(*violations)
+    encoded_message = quote(message_of(error), safe="")
+    assert len(b64encode(details_of(error, "req-1"))) + len(encoded_message) < 7_500
+    assert details(error)[1]["BadRequest"]
 
 
 def test_bugs_tell_nothing() -> None:

@@ -93,6 +93,8 @@ class EventParser:
             raise malformed("a delta belongs to no open content block")
         kind = delta.get("type")
         field = _TEXT_DELTAS.get(kind) if type(kind) is str else "type"
+        if field is None and not jsonio.writable(delta):
+            raise malformed("a number in a delta is beyond a double")
         if field is not None and type(delta.get(field)) is not str:
             raise malformed("a delta lacks its text")
         return Delta(index, delta)
