@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -33,10 +33,12 @@ from sidecard.upstream.transport import Transport
 _log = logging.getLogger(__name__)
 
 
-def build_stack(client: Client, *, limits: Limits, sink: CallSink, clock: Clock) -> Handler:
+def build_stack(
+    client: Client, *, limits_of: Callable[[str], Limits], sink: CallSink, clock: Clock
+) -> Handler:
     """Return the handler that answers calls, put together from the inside out."""
     # One attempt at one target: nothing is returned before its first content is in hand.
-    stack: Handler = Upstream(client, limits=limits, clock=clock)
+    stack: Handler = Upstream(client, limits_of=limits_of, clock=clock)
     # Whatever became of the call, it is noted once, as the caller saw it.
     stack = Observe(stack, sink=sink, clock=clock)
     return stack
@@ -108,7 +110,7 @@ def build_server(config: Config, transport: Transport, *, as_json: bool) -> Grpc
     )
     sink = AccessLog(clock=clock, as_json=as_json)
     servicer = GenerationServicer(
-        build_stack(client, limits=limits, sink=sink, clock=clock),
+        build_stack(client, limits_of=lambda _: limits, sink=sink, clock=clock),
         count=TokenCounter(client, timeout_s=timeouts.first_event_s),
         decoder=Decoder(routes=_routes(config), allowed_models=config.upstream.models),
         clock=clock,

@@ -16,7 +16,7 @@ def test_the_order_of_the_stack() -> None:
     clock = ManualClock()
     layer: Any = build_stack(
         Client(None, clock=clock),  # type: ignore[arg-type]  # nothing is sent
-        limits=Limits(first_event_s=1, idle_s=1, max_answer_bytes=1),
+        limits_of=lambda _: Limits(first_event_s=1, idle_s=1, max_answer_bytes=1),
         sink=lambda *_, **__: None,
         clock=clock,
     )

@@ -83,17 +83,19 @@ def _drop(good: dict[str, JsonValue], paths: list[Path], failed: set[Path]) -> N
     # Backwards, so that positions in lists still hold.
     for path in reversed(paths):
         if not any(path[:end] in dropped for end in range(len(path) + 1)):
-            dropped.add(_drop_one(good, path))
-    # With an item of a list gone the next is at its position, and not what was meant there.
-    failed.update(paths, (path for path in dropped if path and isinstance(path[-1], int)))
+            dropped.add(_drop_one(good, path, failed))
+    failed.update(paths)
 
 
-def _drop_one(good: dict[str, JsonValue], path: Path) -> Path:
+def _drop_one(good: dict[str, JsonValue], path: Path, failed: set[Path]) -> Path:
     parents: list[JsonValue] = [good]
     for step in path[:-1]:
         parents.append(parents[-1][step])
     for end in range(len(path), 0, -1):
         parent, step = parents[end - 1], path[end - 1]
+        if isinstance(parent, list):
+            # With an item gone those after it move up, and aren't what was meant where they are.
+            failed.update((*path[: end - 1], index) for index in range(int(step), len(parent)))
         if isinstance(parent, list) or (isinstance(parent, dict) and step in parent):
             del parent[step]  # type: ignore[arg-type]
             return path[:end]

@@ -9,18 +9,26 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sidecard.config.schema import Config, Route, Target
+from sidecard.config.routes import Route, Target
+from sidecard.config.schema import Config
+from sidecard.core.jsonio import JsonValue
 
 EXAMPLE: Final = """\
 upstream:
   api_key_file: /run/secrets/anthropic/key
 routes:
   default:
-    targets: [{model: claude-sonnet-5-5}]
+    targets: [{model: claude-sonnet-5-5}, {model: claude-haiku-5-5}]
   thorough:
     max_tokens: 32000
     targets:
-      - {model: claude-opus-5-5, max_output_tokens: 64000}
+      - model: claude-opus-5-5
+        max_output_tokens: 64000
+        timeouts: {first_event_s: 120}
+        limits: {output_tokens_per_minute: 20000}
+    last_resorts: [static]
+    static_message: This takes longer than usual. Please ask again in a few minutes.
+    retry: {max_attempts: 2}
 timeouts:
   total_s: 300
 log:
@@ -30,7 +38,7 @@ log:
 _HEAD: Final = f"""\
 # Configuration
 
-<!-- Made from sidecard/config/schema.py by `python -m sidecard.config.docs`. -->
+<!-- Made from the schema in sidecard/config by `python -m sidecard.config.docs`. -->
 
 With no configuration at all the daemon serves, and with no key either it simulates.
 `sidecard check` lists every mistake in a configuration, and `sidecard serve` refuses to start
@@ -42,11 +50,16 @@ A value comes from the first of these that has it:
 2. the environment: `SIDECARD_<SECTION>__<FIELD>`, as `SIDECARD_TIMEOUTS__IDLE_S=30`.
    Lists and mappings are written as in JSON: `SIDECARD_UPSTREAM__MODELS='["claude-*"]'`.
    A route is set by `SIDECARD_ROUTES__<NAME>` or a field of it by
-   `SIDECARD_ROUTES__<NAME>__<FIELD>`. An empty variable counts as not set,
+   `SIDECARD_ROUTES__<NAME>__<FIELD>`, as `SIDECARD_ROUTES__DEFAULT__RETRY__MAX_ATTEMPTS=2`.
+   An empty variable counts as not set,
 3. the YAML file at `--config`, or else at `$SIDECARD_CONFIG`,
 4. the default.
 
 `ANTHROPIC_BASE_URL` counts too: it is the default of `upstream.base_url`.
+
+The sections `retry`, `hedge` and `admission` hold for all routes, `breaker`, `limits` and
+`timeouts` for all targets. A route or a target may have a section of that name with the fields
+in which it differs; only those replace the ones for all.
 
 Unknown keys, keys that are given twice and unknown `SIDECARD_` variables are mistakes.
 So is a file of no bytes, as it may be half written; `{{}}` or a comment stands for the defaults.
@@ -86,7 +99,7 @@ def _sections() -> Iterator[str]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
         else:
-            default = json.dumps(Config().model_dump(mode="json", exclude_none=True)[name])
+            default = json.dumps({name: _set(route) for name, route in Config().routes.items()})
             yield f"## `{name}`\n\n{field.description}\nDefault: `{default}`\n"
             yield f"### A route\n\n{getdoc(Route)}\n\n{_table(Route)}"
             yield f"### A target\n\n{getdoc(Target)}\n\n{_table(Target)}"
@@ -101,7 +114,14 @@ def _table(section: type[BaseModel]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    return "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+    if field.is_required():
+        return "required"
+    default = field.default
+    return f"`{json.dumps(_set(default) if isinstance(default, BaseModel) else default)}`"
+
+
+def _set(section: BaseModel) -> JsonValue:
+    return section.model_dump(mode="json", exclude_unset=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ from pydantic_core.core_schema import CoreSchema, custom_error_schema
 DAY_S: Final = 86_400
 MAX_BYTES: Final = 536_870_912
 MAX_TOKENS: Final = 10_000_000
+MAX_COUNT: Final = 1_000_000
+MAX_PER_MINUTE: Final = 10_000_000_000
+MAX_FACTOR: Final = 100
+MAX_CHARACTERS: Final = 10_000
 _SOCKET_PATH_BYTES: Final = 103
 """The longest path of a socket that both Linux (107) and macOS (103) take."""
 
@@ -74,6 +78,13 @@ def at_least_one(values: tuple[_Some, ...]) -> tuple[_Some, ...]:
     return values
 
 
+def each_once(values: tuple[_Some, ...]) -> tuple[_Some, ...]:
+    """Refuse a list that has something twice."""
+    if len(set(values)) < len(values):
+        raise told("expected each at most once")
+    return values
+
+
 def _at_most_a_day(value: float) -> float:
     if value > DAY_S:
         raise told(f"expected at most {DAY_S} seconds, which is a day, got {value!r}")
@@ -92,6 +103,12 @@ def _listen_address(value: str) -> str:
             raise told(f"expected a socket's path of at most {_SOCKET_PATH_BYTES} bytes")
     elif split_address(value) is None:
         raise told(expected)
+    return value
+
+
+def _admin_address(value: str) -> str:
+    if split_address(value) is None or not value.isprintable() or " " in value:
+        raise told("expected host:port, as 127.0.0.1:7412, or null for none; no unix socket")
     return value
 
 
@@ -147,9 +164,32 @@ Tokens: TypeAlias = Annotated[
 TokensOrNone: TypeAlias = Annotated[
     _Whole, Ge(0), Le(MAX_TOKENS), Expect(f"a whole number of tokens from 0 to {MAX_TOKENS}")
 ]
+Count: TypeAlias = Annotated[
+    _Whole, Ge(1), Le(MAX_COUNT), Expect(f"a whole number from 1 to {MAX_COUNT}")
+]
+PerMinute: TypeAlias = Annotated[
+    _Whole, Ge(1), Le(MAX_PER_MINUTE), Expect(f"a whole number from 1 to {MAX_PER_MINUTE}, or null")
+]
+PerSecond: TypeAlias = Annotated[
+    _Number, Ge(0), Le(MAX_COUNT), Expect(f"a number per second from 0 to {MAX_COUNT}")
+]
+Share: TypeAlias = Annotated[_Number, Ge(0), Le(1), Expect("a number from 0 to 1")]
+Rate: TypeAlias = Annotated[_Number, Gt(0), Le(1), Expect("a number greater than 0 and at most 1")]
+Factor: TypeAlias = Annotated[
+    _Number, Ge(1), Le(MAX_FACTOR), Expect(f"a number from 1 to {MAX_FACTOR}")
+]
 Flag: TypeAlias = Annotated[bool, Strict(), Expect("true or false")]
 ListenAddress: TypeAlias = Annotated[
     _Text, Expect("an address, as 127.0.0.1:7411"), AfterValidator(_listen_address)
+]
+AdminAddress: TypeAlias = Annotated[
+    _Text, Expect("an address, as 127.0.0.1:7412, or null"), AfterValidator(_admin_address)
+]
+Words: TypeAlias = Annotated[
+    str,
+    Strict(),
+    Len(0, MAX_CHARACTERS),
+    Expect(f"a text of at most {MAX_CHARACTERS} characters"),
 ]
 BaseUrl: TypeAlias = Annotated[_Text, Expect("a URL"), AfterValidator(_base_url)]
 KeyFile: TypeAlias = Annotated[

@@ -15,7 +15,8 @@ from sidecard.config.environment import (
 )
 from sidecard.config.problems import ConfigError, Problem, Source, dotted, shown
 from sidecard.config.problems import Path as Place
-from sidecard.config.schema import DEFAULT_MODEL, DEFAULT_ROUTE, Config
+from sidecard.config.routes import DEFAULT_MODELS, DEFAULT_ROUTE
+from sidecard.config.schema import Config
 from sidecard.core.jsonio import JsonValue
 
 __all__ = ["ConfigError", "Loaded", "Problem", "attempt", "load"]
@@ -60,7 +61,8 @@ def attempt(path: Path | None, env: Mapping[str, str], flags: Mapping[str, str])
     values, sources = content.values, content.sources
     settings, mistakes = from_environment(env)
     if "routes" not in values:
-        values["routes"] = {DEFAULT_ROUTE: {"targets": [{"model": DEFAULT_MODEL}]}}
+        targets: JsonValue = [{"model": model} for model in DEFAULT_MODELS]
+        values["routes"] = {DEFAULT_ROUTE: {"targets": targets}}
     for setting in (*settings, *from_flags(flags)):
         mistakes += _put(values, sources, setting)
     given = frozenset(map(dotted, _leaves(values, sources)))

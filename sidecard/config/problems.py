@@ -54,6 +54,15 @@ class Problem:
         return f"{where}{self.message}{source}"
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Values that don't go together: what is wrong is at `at`, and `also` has a part in it."""
+
+    at: Path
+    message: str
+    also: tuple[Path, ...] = ()
+
+
 class ConfigError(Exception):
     """The configuration has mistakes: `str()` has one a line.
 

@@ -1,13 +1,14 @@
 """What fields must be to one another: the rules that no field can be checked against alone."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 from sidecard.config.kinds import is_loopback, split_address
-from sidecard.config.problems import Path, may_be_secret
-from sidecard.config.schema import DEFAULT_ROUTE, Config, Timeouts
+from sidecard.config.problems import Mistake, may_be_secret
+from sidecard.config.route_rules import mistakes as of_routes
+from sidecard.config.routes import DEFAULT_ROUTE, Timeouts
+from sidecard.config.schema import Config
 
 # Each pair's first is at most its second.
 _IN_ORDER: Final = (
@@ -16,15 +17,8 @@ _IN_ORDER: Final = (
     ("first_event_s", "total_s"),
     ("idle_s", "total_s"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Values that don't go together: what is wrong is at `at`, and `also` has a part in it."""
-
-    at: Path
-    message: str
-    also: tuple[Path, ...] = ()
+# gRPC takes both families for either.
+_ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
 
 
 def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
@@ -32,8 +26,8 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     yield from _listening(config)
     yield from _sending(config)
     yield from _naming(config, tuple(names))
-    yield from _lengths(config)
     yield from _order(config.timeouts)
+    yield from of_routes(config, followed(config.timeouts))
 
 
 def followed(timeouts: Timeouts) -> Timeouts:
@@ -49,14 +43,36 @@ def followed(timeouts: Timeouts) -> Timeouts:
 
 def _listening(config: Config) -> Iterator[Mistake]:
     listen = config.listen
-    split = None if listen.grpc.startswith("unix:") else split_address(listen.grpc)
-    if split and not listen.allow_remote and not is_loopback(split[0]):
-        host = "the host" if may_be_secret(split[0]) else split[0]
+    allowed = ("listen", "allow_remote")
+    addresses: list[tuple[str, int]] = []
+    for name, address in (("grpc", listen.grpc), ("admin", listen.admin)):
+        split = None if address is None or address.startswith("unix:") else split_address(address)
+        if split is None:
+            continue
+        addresses.append(split)
+        if not listen.allow_remote and not is_loopback(split[0]):
+            host = "the host" if may_be_secret(split[0]) else split[0]
+            other = " or a unix:/// path" if name == "grpc" else ""
+            told = (
+                f"{host} can be reached from other machines, and there is no login; listen on "
+                f"127.0.0.1{other}, or set listen.allow_remote to true"
+            )
+            yield Mistake(("listen", name), told, (allowed,))
+    if len(addresses) > 1 and _clash(*addresses):
         told = (
-            f"{host} can be reached from other machines, and there is no login; listen on "
-            "127.0.0.1 or a unix:/// path, or set listen.allow_remote to true"
+            f"expected listen.admin and listen.grpc to be two addresses; both take "
+            f"port {addresses[0][1]}"
         )
-        yield Mistake(("listen", "grpc"), told, (("listen", "allow_remote"),))
+        yield Mistake(("listen", "admin"), told, (("listen", "grpc"),))
+
+
+def _clash(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses can't be listened on both; port 0 is a free one each time."""
+    if one[1] != other[1] or one[1] == 0:
+        return False
+    hosts = {one[0].lower(), other[0].lower()}
+    local = "localhost" in hosts and all(map(is_loopback, hosts))
+    return local or len(hosts) == 1 or bool(hosts & _ANY)
 
 
 def _sending(config: Config) -> Iterator[Mistake]:
@@ -88,19 +104,6 @@ def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:
                 "mean either; expected another name, or narrower patterns"
             )
             yield Mistake(("routes", name), told, (("upstream", "models"),))
-
-
-def _lengths(config: Config) -> Iterator[Mistake]:
-    for name, route in config.routes.items():
-        most = route.targets[0].max_output_tokens
-        if most is not None and route.max_tokens > most:
-            told = (
-                f"expected max_tokens ({route.max_tokens}) to be at most max_output_tokens of the "
-                f"route's first target ({most}), which would refuse every call that doesn't say"
-            )
-            here: Path = ("routes", name)
-            target = (*here, "targets", 0, "max_output_tokens")
-            yield Mistake((*here, "max_tokens"), told, (target,))
 
 
 def _order(timeouts: Timeouts) -> Iterator[Mistake]:

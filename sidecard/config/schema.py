@@ -4,11 +4,12 @@ The descriptions are the operator's documentation: `docs/config.md` is made of t
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import Field, Strict
 
 from sidecard.config.kinds import (
+    AdminAddress,
     BaseUrl,
     Bytes,
     Expect,
@@ -18,22 +19,18 @@ from sidecard.config.kinds import (
     Seconds,
     SecondsOrNone,
     Section,
-    Tokens,
     TokensOrNone,
-    at_least_one,
+)
+from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
+from sidecard.config.routes import (
+    DEFAULT_MODELS,
+    DEFAULT_ROUTE,
+    Route,
+    RouteName,
+    Target,
+    Timeouts,
 )
 
-DEFAULT_ROUTE: Final = "default"
-DEFAULT_MODEL: Final = "claude-sonnet-5-5"
-
-RouteName: TypeAlias = Annotated[
-    str,
-    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$"),
-    Expect("a route's name: up to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit"),
-]
-Model: TypeAlias = Annotated[
-    str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a model's id")
-]
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
 ]
@@ -56,6 +53,13 @@ class Listen(Section):
         "Port 0 takes a free one, which the log names. There is no encryption and no login: "
         "whoever reaches the address can spend on the key.",
     )
+    admin: AdminAddress | None = Field(
+        "127.0.0.1:7412",
+        description="Where `/metrics`, `/healthz` and `/readyz` are served over HTTP: `host:port`, "
+        "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
+        "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
+        "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
+    )
     unix_mode: FileMode = Field(
         "0600",
         description="Permissions of the socket's file, in octal. "
@@ -64,8 +68,8 @@ class Listen(Section):
     )
     allow_remote: Flag = Field(
         default=False,
-        description="Whether `listen.grpc` may be a TCP address that other machines reach. "
-        "Without it such an address is refused.",
+        description="Whether `listen.grpc` and `listen.admin` may be TCP addresses that other "
+        "machines reach. Without it such an address is refused.",
     )
     max_message_bytes: Bytes = Field(
         33_554_432,
@@ -138,58 +142,6 @@ class Upstream(Section):
     )
 
 
-class Target(Section):
-    """A model that a call can go to."""
-
-    model: Model = Field(description="The model's id, as the upstream knows it.")
-    max_output_tokens: Tokens | None = Field(
-        None,
-        description="The most tokens that the model writes. A call that asks for more is refused "
-        "before anything is sent. null: that isn't known, and the upstream decides.",
-    )
-
-
-class Route(Section):
-    """A name that callers use, and what stands behind it."""
-
-    targets: Annotated[tuple[Target, ...], AfterValidator(at_least_one)] = Field(
-        description="The models behind the name, the preferred one first; at least one."
-    )
-    max_tokens: Tokens = Field(
-        4096,
-        description="The most tokens of an answer, for a call that doesn't say. "
-        "An answer that reaches it ends there, with the stop reason `max_tokens`. "
-        "At most the first target's `max_output_tokens`.",
-    )
-
-
-class Timeouts(Section):
-    """How long a caller may have to wait, in seconds.
-
-    Defaults make way for what is set: with `total_s: 30` alone no other timeout is over 30,
-    and with `first_event_s: 900` alone `total_s` is 900 too.
-    """
-
-    connect_s: Seconds = Field(
-        5.0,
-        description="Seconds to connect to the upstream, TLS included. At most `first_event_s`.",
-    )
-    first_event_s: Seconds = Field(
-        60.0,
-        description="Seconds from the request to the first content of the answer. Too little fails "
-        "long prompts and long thinking. At most `total_s`.",
-    )
-    idle_s: Seconds = Field(
-        60.0,
-        description="Seconds of silence in the middle of an answer after which it counts as "
-        "broken. Pings count as signs of life. At most `total_s`.",
-    )
-    total_s: Seconds = Field(
-        600.0,
-        description="Seconds for a whole call, for callers that set no deadline or a later one.",
-    )
-
-
 class Log(Section):
     """What is logged on standard error; never what a call says, and never a key."""
 
@@ -209,9 +161,14 @@ class Config(Section):
     listen: Listen = Listen()
     upstream: Upstream = Upstream()
     routes: Mapping[RouteName, Route] = Field(
-        {DEFAULT_ROUTE: Route(targets=(Target(model=DEFAULT_MODEL),))},
+        {DEFAULT_ROUTE: Route(targets=tuple([Target(model=model) for model in DEFAULT_MODELS]))},
         description="Names that calls use as their model. A call that names none takes `default`. "
         "No other name may be a model's that `upstream.models` allows.",
     )
     timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    limits: Limits = Limits()
+    admission: Admission = Admission()
+    hedge: Hedge = Hedge()
     log: Log = Log()

@@ -64,8 +64,8 @@ def fields_of(model: Model, path: tuple[str, ...] = ()) -> Iterator[tuple[str, .
 
 
 @cache
-def _by_leaf() -> Mapping[str, str]:
-    return {path[-1]: ".".join(path) for path in fields_of(Config)}
+def _by_leaf(model: Model) -> Mapping[str, str]:
+    return {path[-1]: ".".join(path) for path in fields_of(model)}
 
 
 def key_hint(name: str) -> str:
@@ -84,8 +84,10 @@ def nearest(parent: Sequence[str | int], name: str) -> str:
         return hint
     model = model_at(parent)
     names = list(model.model_fields) if model else []
+    if model and (below := _by_leaf(model).get(name)):
+        return f"did you mean {below}?"
     if close := get_close_matches(name.lower().replace("-", "_"), names, n=1):
         return f"did you mean {close[0]}?"
-    if elsewhere := _by_leaf().get(name):
+    if elsewhere := _by_leaf(Config).get(name):
         return f"did you mean {elsewhere}?"
     return f"expected one of {', '.join(names)}"

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Final, Self
 
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.trail import Trail
 
 
 class Mode(Enum):
@@ -76,11 +77,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A name that callers use, and the targets behind it in order of preference."""
+    """A name that callers use, and the targets behind it in order of preference.
+
+    `max_attempts` is the most attempts for one call, over all targets and for all reasons.
+    When every target failed, `last_resorts` may stand in: of them static is `static_message`.
+    With `continue_stream` a stream that breaks goes on at the next target.
+    """
 
     name: str
     targets: tuple[Target, ...]
     max_tokens: int
+    max_attempts: int = 6
+    last_resorts: frozenset[LastResort] = frozenset()
+    static_message: str = ""
+    continue_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +101,7 @@ class Call:
     without `model` and `stream`, which belong to the target and to the transport.
     `deadline` is a moment of `Clock.now`, in seconds.
     `fallback` is None where the route's policy holds, the limits where there is none.
+    `trail` is what was tried for the call: its copies share it.
     """
 
     request_id: str
@@ -108,7 +119,29 @@ class Call:
     max_cost_nano_usd: int | None = None
     max_input_tokens: int | None = None
     labels: JsonObject = field(default_factory=dict)
+    trail: Trail = field(default_factory=Trail, compare=False, repr=False)
+
+    @property
+    def attempts_left(self) -> int:
+        """How many more attempts the call may make, wherever."""
+        return self.route.max_attempts - self.trail.sent
+
+    @property
+    def last_resorts(self) -> frozenset[LastResort]:
+        """What may stand in for an answer: the call's own word, or else its route's."""
+        return self.route.last_resorts if self.fallback is None else self.fallback.last_resorts
+
+    @property
+    def continues(self) -> bool:
+        """Whether a stream that breaks is to go on: the call's own word, or else its route's."""
+        own = None if self.fallback is None else self.fallback.continue_stream
+        return self.route.continue_stream if own is None else own
 
     def to(self, target: Target) -> Self:
-        """Return the same call, bound for another target."""
-        return replace(self, target=target)
+        """Return the same call, bound for another target, and asking no more than that writes."""
+        if target is self.target:
+            return self
+        limit = target.max_output_tokens
+        if limit is None or self.parameters["max_tokens"] <= limit:
+            return replace(self, target=target)
+        return replace(self, target=target, parameters={**self.parameters, "max_tokens": limit})

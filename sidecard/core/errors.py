@@ -9,6 +9,7 @@
     ├── RateLimited              the bucket's wait is longer than allowed
     ├── BreakerOpen              open, or half-open without a permit
     ├── DeadlineExceeded         the call's deadline passed
+    ├── ShuttingDown             the daemon ends, and the call wasn't done in time
     ├── UpstreamError
     │   ├── UpstreamThrottled       429
     │   ├── UpstreamUnavailable     5xx, 529, connection faults, first-event timeout
@@ -28,7 +29,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from sidecard.core.event import Usage
-from sidecard.core.outcome import Attempt
+from sidecard.core.rate_limits import RateLimits
 
 
 class Blame(Enum):
@@ -46,7 +47,7 @@ class SidecardError(Exception):
     `retryable`: another attempt at the same target may succeed.
     `moves_on`: another target may succeed.
     `retry_after_s`: seconds after which trying again makes sense, None when nobody said.
-    `target` is where it failed, and `attempts` what was tried before giving up.
+    `target` is where it failed.
     """
 
     retryable: ClassVar[bool] = False
@@ -59,13 +60,11 @@ class SidecardError(Exception):
         *,
         retry_after_s: float | None = None,
         target: str = "",
-        attempts: tuple[Attempt, ...] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after_s = retry_after_s
         self.target = target
-        self.attempts = attempts
 
     @cached_property
     def reason(self) -> str:
@@ -135,13 +134,19 @@ class DeadlineExceeded(SidecardError):
     blame = Blame.LOCAL
 
 
+class ShuttingDown(SidecardError):
+    """The daemon ends, and the call wasn't done when the time for that was over."""
+
+    blame = Blame.LOCAL
+
+
 class UpstreamError(SidecardError):
     """The upstream failed the call.
 
     `status` is its HTTP status, None when there was no answer;
     `upstream_request_id` its own id of the request, empty when it gave none;
     `should_retry` its explicit word on retrying (`x-should-retry`), None when it gave none.
-    `usage` is what it reported as used before it failed.
+    `usage` is what it reported as used before it failed, `rate_limits` what it said of those.
     """
 
     blame = Blame.UPSTREAM
@@ -149,6 +154,7 @@ class UpstreamError(SidecardError):
     upstream_request_id: str = ""
     should_retry: bool | None = None
     usage: Usage | None = None
+    rate_limits: RateLimits | None = None
 
 
 class UpstreamThrottled(UpstreamError):

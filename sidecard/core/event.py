@@ -2,6 +2,7 @@
 
 They mirror the Messages API's server-sent events without their envelopes:
 `Started Usage (BlockStarted Delta* BlockStopped)* Usage* Finished`.
+Only a continued stream has more: `Continued` or `Restarted`, anywhere between two of those.
 A stream that ends without `Finished` is broken, whatever came before.
 """
 
@@ -72,7 +73,31 @@ class Finished:
     extra: JsonObject = field(default_factory=dict)
 
 
-Event: TypeAlias = Started | BlockStarted | Delta | BlockStopped | Usage | Finished
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """The stream broke with `error` at one target, and goes on at another with no text lost.
+
+    `text_length` is how many characters of text came before, in all text blocks.
+    """
+
+    from_target: str
+    to_target: str
+    error: str
+    text_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The stream broke and couldn't be continued: what came before it is void."""
+
+    from_target: str
+    to_target: str
+    error: str
+
+
+Event: TypeAlias = (
+    Started | BlockStarted | Delta | BlockStopped | Usage | Finished | Continued | Restarted
+)
 
 Batch: TypeAlias = tuple[Event, ...]
 """What one read of the upstream brought: delivered together, since a message a piece is dear."""

@@ -14,9 +14,11 @@ from sidecard.core.event import (
     Batch,
     BlockStarted,
     BlockStopped,
+    Continued,
     Delta,
     Event,
     Finished,
+    Restarted,
     Started,
     Usage,
 )
@@ -141,6 +143,11 @@ class Folder:
                     self._started = event
                 case Finished():
                     self._finished = event
+                case Restarted():
+                    self._open.clear()
+                    self._blocks.clear()
+                case Continued():
+                    pass  # What follows is numbered so that it fits.
 
     def message(self) -> Message:
         """Return what the events add up to; raises ValueError when the stream isn't whole."""

@@ -1,4 +1,4 @@
-"""How things ended: one attempt at a target, and one whole reply."""
+"""How a reply ended."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -12,20 +12,6 @@ class Ending(Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     ABANDONED = "abandoned"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at one target, numbered from 1 within its call.
-
-    `error` is the reason (`UPSTREAM_THROTTLED`), empty when the attempt answered.
-    `duration_s` ends where the attempt did: at the error, or at the commit.
-    """
-
-    number: int
-    target: str
-    duration_s: float
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from sidecard.core.errors import UpstreamInterrupted
 from sidecard.core.event import Batch, Finished, Usage
 from sidecard.core.fold import Folder, unfold
 from sidecard.core.message import Message
-from sidecard.core.outcome import Attempt, Ending, Outcome
+from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.rate_limits import RateLimits
+from sidecard.core.trail import Attempt
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +43,16 @@ class Head:
     """What is known of an answer when it is committed to.
 
     `degraded`: it isn't what the route's first target would have answered now.
-    `upstream_request_id` is the upstream's own id of the request, empty without one.
+    `upstream_request_id` is the upstream's own id of the request, empty without one,
+    and `rate_limits` what it said of those; `attempt` is the one that answered.
     """
 
     source: Source
     target: str
-    attempts: tuple[Attempt, ...] = ()
     degraded: bool = False
     upstream_request_id: str = ""
+    rate_limits: RateLimits | None = None
+    attempt: Attempt | None = None
 
 
 class EventStream(Protocol):

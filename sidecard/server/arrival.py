@@ -3,12 +3,13 @@
 import itertools
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.message import Message
 
 from sidecard.core.clock import Clock
+from sidecard.core.trail import Trail
 
 Context = grpc.aio.ServicerContext[bytes, Message]
 """A call as gRPC hands it over: its request as bytes, its answers as messages."""
@@ -22,11 +23,15 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner."""
+    """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner.
+
+    The `trail` is there before the call is, so that also what fails in decoding has one to tell of.
+    """
 
     request_id: str
     received_at: float
     deadline: float
+    trail: Trail = field(default_factory=Trail)
 
 
 def arrive(context: Context, clock: Clock, total_s: float) -> Arrival:

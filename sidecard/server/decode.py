@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sidecard.core.call import Call, Mode, Route
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.trail import Trail
 from sidecard.server.wire.blocks_in import blocks_to_json
 from sidecard.server.wire.json_values import struct_to_json
 from sidecard.server.wire.routing import Routing, limit_of
@@ -59,6 +60,7 @@ class Decoder:
         mode: Mode,
         request_id: str,
         deadline: float,
+        trail: Trail,
         prefix: str = "",
     ) -> Call:
         """Return the call that a request asks for; raises `InvalidCall` with every violation.
@@ -95,6 +97,7 @@ class Decoder:
             max_cost_nano_usd=max_cost_nano_usd,
             max_input_tokens=max_input_tokens,
             labels=labels,
+            trail=trail,
         )
 
     def _parameters(

@@ -5,8 +5,8 @@ from typing import Any, Final
 from sidecard.core.event import Batch, Finished, Started
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.message import Message
-from sidecard.core.outcome import Attempt
 from sidecard.core.reply import Reply, Source
+from sidecard.core.trail import Attempt
 from sidecard.server.arrival import Arrival
 from sidecard.server.wire.blocks_out import block_fields
 from sidecard.server.wire.events_out import events_fields, stop_fields, usage_fields
@@ -16,9 +16,6 @@ from sidecard.v1 import generation_pb2 as pb
 Fields = dict[str, Any]
 
 _SOURCES: Final = {source: pb.Source.Value(f"SOURCE_{source.name}") for source in Source}
-
-_SKIPPED: Final = frozenset({"BREAKER_OPEN", "RATE_LIMITED"})
-"""Errors of attempts that were never sent."""
 
 
 def response(reply: Reply, message: Message, arrival: Arrival) -> pb.GenerateResponse:
@@ -76,12 +73,14 @@ def _about(reply: Reply, arrival: Arrival) -> Fields:
     timings = {"total": _duration(outcome.ended_at - arrival.received_at)}
     if outcome.first_event_at is not None:
         timings["first_event"] = _duration(outcome.first_event_at - arrival.received_at)
+    if arrival.trail.queued_s:
+        timings["queued"] = _duration(arrival.trail.queued_s)
     fields: Fields = {
         "request_id": arrival.request_id,
         "target": head.target,
         "source": _SOURCES[head.source],
         "degraded": head.degraded,
-        "attempts": [_attempt(attempt) for attempt in head.attempts],
+        "attempts": [_attempt(attempt) for attempt in arrival.trail],
         "timings": timings,
         # A header's, so it may be anything.
         "upstream_request_id": head.upstream_request_id.encode("ascii", "replace").decode(),
@@ -94,7 +93,7 @@ def _about(reply: Reply, arrival: Arrival) -> Fields:
 def _attempt(attempt: Attempt) -> Fields:
     if not attempt.error:
         outcome = pb.Attempt.OUTCOME_ANSWERED
-    elif attempt.error in _SKIPPED:
+    elif not attempt.sent:
         outcome = pb.Attempt.OUTCOME_SKIPPED
     else:
         outcome = pb.Attempt.OUTCOME_FAILED

@@ -1,5 +1,7 @@
 """The gRPC server: services, limits, health, and a stop that lets running calls finish."""
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +14,11 @@ from sidecard.server.address import bind, inode, release
 from sidecard.server.servicer import GenerationServicer, handlers
 
 SERVICE: Final = "sidecard.v1.GenerationService"
+
+_log: Final = logging.getLogger(__name__)
+
+_TELL_S: Final = 1.0
+"""How long calls that are cut may take to hear of it."""
 
 _GRPC_LIMIT_FACTOR: Final = 2
 """gRPC's own size limit over ours: what lies between gets a status that names the field."""
@@ -35,6 +42,7 @@ class GrpcServer:
         self.address = ""
         self._inode: tuple[int, int] | None = None
         self._listen = listen
+        self._open_calls = servicer.open_calls
         self._server = grpc.aio.server(options=_options(listen))
         self._health = health.aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
@@ -54,9 +62,16 @@ class GrpcServer:
             await self._health.set(service, HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> None:
-        """Turn not ready, take no new calls, give running ones `grace_s`, then end them."""
+        """Turn not ready, take no new calls, give running ones `grace_s`, then end them.
+
+        Called again with less, it shortens the grace. Whoever watches the health is no call.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        stopping = asyncio.ensure_future(self._server.stop(grace_s + 2 * _TELL_S))
+        if cut := await self._open_calls.finish(grace_s, tell_s=_TELL_S):
+            _log.warning("calls cut", extra={"calls": cut, "grace_s": grace_s})
+        await self._server.stop(0)
+        await stopping
         release(self.address, self._inode)
 
 

@@ -15,11 +15,18 @@ from google.protobuf.message import DecodeError, Message
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
-from sidecard.core.errors import DeadlineExceeded, InvalidCall, SidecardError, Violation
+from sidecard.core.errors import (
+    DeadlineExceeded,
+    InvalidCall,
+    ShuttingDown,
+    SidecardError,
+    Violation,
+)
 from sidecard.core.handler import Handler
 from sidecard.server import encode
 from sidecard.server.arrival import Arrival, Context, arrive
 from sidecard.server.decode import Decoder
+from sidecard.server.open_calls import OpenCalls
 from sidecard.server.status import code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 
@@ -54,10 +61,11 @@ class GenerationServicer:
         self._clock = clock
         self._total_s = total_s
         self._max_message_bytes = max_message_bytes
+        self.open_calls = OpenCalls()
 
     async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse:
         """One question, one whole answer."""
-        arrival = arrive(context, self._clock, self._total_s)
+        arrival = self._arrive(context)
         try:
             request = self._parse(pb.GenerateRequest(), payload)
             async with _until(arrival):
@@ -69,7 +77,7 @@ class GenerationServicer:
 
     async def stream_generate(self, payload: bytes, context: Context) -> None:
         """The same as it comes; no batch is read before the one before it was taken."""
-        arrival = arrive(context, self._clock, self._total_s)
+        arrival = self._arrive(context)
         try:
             request = self._parse(pb.GenerateRequest(), payload)
             async with _until(arrival):
@@ -85,15 +93,21 @@ class GenerationServicer:
 
     async def count_tokens(self, payload: bytes, context: Context) -> pb.CountTokensResponse:
         """How many tokens of input a request would have."""
-        arrival = arrive(context, self._clock, self._total_s)
+        arrival = self._arrive(context)
         try:
             request = self._parse(pb.CountTokensRequest(), payload)
             call = self._call(request.request, Mode.UNARY, arrival, prefix="request.")
             async with _until(arrival):
                 tokens = await self._count(call)
+            facts = {"request_id": call.request_id, "tenant": call.tenant}
+            _log.info("tokens counted", extra={**facts, "target": call.target.name})
             return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             await self._fail(context, error, arrival)
+
+    def _arrive(self, context: Context) -> Arrival:
+        self.open_calls.add()
+        return arrive(context, self._clock, self._total_s)
 
     def _parse(self, into: _Request, payload: bytes) -> _Request:
         if len(payload) > self._max_message_bytes:
@@ -114,6 +128,7 @@ class GenerationServicer:
             mode=mode,
             request_id=arrival.request_id,
             deadline=arrival.deadline,
+            trail=arrival.trail,
             prefix=prefix,
         )
         # A timeout fires at the next wait, which may be after a pooled connection was written to.
@@ -123,6 +138,8 @@ class GenerationServicer:
 
     async def _fail(self, context: Context, error: BaseException, arrival: Arrival) -> NoReturn:
         """End the call with the error's status. A cancelled call has nobody left to tell."""
+        if isinstance(error, asyncio.CancelledError) and self.open_calls.cut:
+            error = ShuttingDown("the daemon stops, and the time for calls to finish is over")
         if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
             raise error
         if isinstance(error, TimeoutError):
@@ -133,7 +150,7 @@ class GenerationServicer:
             _log.info("call refused", extra=facts)
         elif not isinstance(error, SidecardError):
             _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
-        details = (("grpc-status-details-bin", details_of(error, arrival.request_id)),)
+        details = (("grpc-status-details-bin", details_of(error, arrival)),)
         try:
             async with asyncio.timeout(_ABORT_S):
                 await context.abort(code_of(error), message_of(error), details)

@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from sidecard.core import errors
 from sidecard.core.errors import InvalidCall, InvalidOutput, SidecardError, UpstreamError
+from sidecard.server.arrival import Arrival
 
 DOMAIN = "sidecard.dev"
 
@@ -24,6 +25,7 @@ CODES: dict[type[SidecardError], StatusCode] = {
     errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
     errors.BreakerOpen: StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    errors.ShuttingDown: StatusCode.UNAVAILABLE,
     errors.UpstreamThrottled: StatusCode.RESOURCE_EXHAUSTED,
     errors.UpstreamUnavailable: StatusCode.UNAVAILABLE,
     errors.UpstreamRefused: StatusCode.INVALID_ARGUMENT,
@@ -62,10 +64,10 @@ def _plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def details_of(error: BaseException, request_id: str) -> bytes:
+def details_of(error: BaseException, arrival: Arrival) -> bytes:
     """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
     status = Status(code=code_of(error).value[0], message=message_of(error))
-    for detail in _details(error, request_id):
+    for detail in _details(error, arrival):
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
@@ -75,10 +77,11 @@ def details_of(error: BaseException, request_id: str) -> bytes:
 Detail = ErrorInfo | RetryInfo | BadRequest | QuotaFailure | DebugInfo
 
 
-def _details(error: BaseException, request_id: str) -> list[Detail]:
+def _details(error: BaseException, arrival: Arrival) -> list[Detail]:
     if not isinstance(error, SidecardError):
-        return [ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"request_id": request_id})]
-    details: list[Detail] = [_info(error, request_id)]
+        metadata = {"request_id": arrival.request_id}
+        return [ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata=metadata)]
+    details: list[Detail] = [_info(error, arrival)]
     if error.retry_after_s is not None:
         retry = RetryInfo()
         retry.retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
@@ -100,11 +103,11 @@ def _details(error: BaseException, request_id: str) -> list[Detail]:
     return details
 
 
-def _info(error: SidecardError, request_id: str) -> ErrorInfo:
+def _info(error: SidecardError, arrival: Arrival) -> ErrorInfo:
     metadata = {
-        "request_id": request_id,
+        "request_id": arrival.request_id,
         "target": error.target,
-        "attempts": str(len(error.attempts)),
+        "attempts": str(arrival.trail.sent),
     }
     if isinstance(error, UpstreamError):
         metadata["upstream_status"] = str(error.status or "")

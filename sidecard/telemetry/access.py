@@ -60,8 +60,12 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         "outcome": outcome.ending.value,
         "duration_ms": _ms(outcome.ended_at - began),
     }
-    attempts = head.attempts if head else getattr(outcome.error, "attempts", ())
-    facts["attempts"] = len(attempts)
+    trail = call.trail
+    facts["attempts"] = trail.sent
+    if len(trail) > 1:
+        facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
+    if trail.queued_s:
+        facts["queued_ms"] = _ms(trail.queued_s)
     if head is not None:
         facts["source"] = head.source.value
         facts["target"] = head.target

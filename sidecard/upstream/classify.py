@@ -20,6 +20,7 @@ from sidecard.core.errors import (
 from sidecard.upstream.transport import Misconfigured, TransportFault
 from sidecard.upstream.wire.failure import Kind, WireFailure
 from sidecard.upstream.wire.message import parse_error
+from sidecard.upstream.wire.rate_limits import rate_limits_of
 
 _THROTTLED: Final = frozenset({429})
 _MISCONFIGURED: Final = frozenset({401, 402, 403, 404, 407})
@@ -60,6 +61,7 @@ def from_status(
     error = _error(_meant(status, kind), status, target, _said(status, kind, message))
     error.retry_after_s = _retry_after(headers, wall)
     error.upstream_request_id = headers.get("request-id", "")
+    error.rate_limits = rate_limits_of(headers, wall)
     if (word := headers.get("x-should-retry")) in {"true", "false"}:
         error.should_retry = word == "true"
     return error

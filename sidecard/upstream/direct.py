@@ -35,6 +35,7 @@ _KEEPALIVE_S: Final = 30.0
 _END_S: Final = 1.0
 """How long a connection waits for the end of a body whose message is whole."""
 
+_UNAUTHORIZED: Final = 401
 _BUFFER_BYTES: Final = 65_536
 _AT_ONCE_BYTES: Final = 1_048_576
 """A larger body is sent in pieces; aiohttp warns of a blocked loop otherwise."""
@@ -76,24 +77,31 @@ class Direct:
         )
 
     async def send(self, path: str, body: JsonObject) -> "DirectResponse":
-        """POST `body`; see `Transport.send`."""
+        """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
         data = jsonio.dumps(body).encode()
+        headers = self._current_headers()
+        response = await self._post(path, data, headers)
+        if response.status == _UNAUTHORIZED:
+            self._key.rejected()
+            if (replaced := self._current_headers()) is not headers:
+                _close(response)
+                response = await self._post(path, data, replaced)
+        if response.status == 200:  # noqa: PLR2004
+            _refuse_compressed(response)
+        self._open.add(response)
+        return DirectResponse(response, self._open)
+
+    async def _post(self, path: str, data: bytes, headers: CIMultiDict[str]) -> ClientResponse:
         try:
-            response = await self._session.post(
+            return await self._session.post(
                 self._url(path),
                 data=data if len(data) <= _AT_ONCE_BYTES else io.BytesIO(data),
-                headers=self._current_headers(),
+                headers=headers,
                 proxy_headers=self._proxy_headers,
                 allow_redirects=False,
             )
         except (ClientError, OSError) as error:
             raise before_answer(error, connect_timeout_s=self._connect_timeout_s) from error
-        if response.status == 200:  # noqa: PLR2004
-            _refuse_compressed(response)
-        elif response.status == 401:  # noqa: PLR2004
-            self._key.rejected()
-        self._open.add(response)
-        return DirectResponse(response, self._open)
 
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""

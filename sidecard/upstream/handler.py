@@ -9,7 +9,10 @@ A short unary answer is asked for in one piece: measured, that saves a quarter o
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
@@ -17,17 +20,21 @@ from sidecard.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUna
 from sidecard.core.event import Finished
 from sidecard.core.fold import Folder
 from sidecard.core.message import Message
-from sidecard.core.outcome import Attempt
+from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head, Reply, Source
+from sidecard.core.trail import Attempt
 from sidecard.upstream import classify
 from sidecard.upstream.answer import AnswerStream
 from sidecard.upstream.client import Client, read_at_most
 from sidecard.upstream.transport import Response, TransportFault
 from sidecard.upstream.wire.failure import WireFailure
 from sidecard.upstream.wire.message import parse_message
+from sidecard.upstream.wire.rate_limits import rate_limits_of
 from sidecard.upstream.wire.request import request_body
 
-_PATH = "/v1/messages"
+_PATH: Final = "/v1/messages"
+_LEFT: Final = "ABANDONED"
+"""The error of an attempt that nobody waited for any more: left, or past its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +57,36 @@ class Upstream:
     State: none but the client's connections. Safe to share.
     """
 
-    def __init__(self, client: Client, *, limits: Limits, clock: Clock) -> None:
+    def __init__(self, client: Client, *, limits_of: Callable[[str], Limits], clock: Clock) -> None:
         self._client = client
-        self._limits = limits
+        self._limits_of = limits_of
         self._clock = clock
 
     async def __call__(self, call: Call) -> Reply:
         """Send `call` to its target; raises an `UpstreamError` as long as nothing was shown."""
-        began = self._clock.now()
+        attempt = call.trail.begin(call.target.name, self._clock.now())
         try:
-            head, answer = await self._open(call, began)
+            head, answer = await self._open(call, attempt)
             if isinstance(answer, AnswerStream) and call.mode is Mode.UNARY:
                 answer = await _fold(answer)
-        except UpstreamError as error:
-            took_s = self._clock.now() - began
-            error.attempts = (Attempt(1, call.target.name, took_s, error.reason),)
+        except BaseException as error:
+            # Whoever leaves before the answer owes what it used all the same.
+            attempt.usage = getattr(error, "usage", None)
+            attempt.error = error.reason if isinstance(error, UpstreamError) else _LEFT
             raise
+        finally:
+            attempt.duration_s = self._clock.now() - attempt.began
         if isinstance(answer, Message):
-            return Reply.whole(head, answer, self._clock)
-        return Reply(head, answer, self._clock)
+            reply = Reply.whole(head, answer, self._clock)
+        else:
+            reply = Reply(head, answer, self._clock)
+        reply.on_end(partial(_settle, attempt))
+        return reply
 
-    async def _open(self, call: Call, began: float) -> tuple[Head, AnswerStream | Message]:
+    async def _open(self, call: Call, attempt: Attempt) -> tuple[Head, AnswerStream | Message]:
         """Return with the first content in hand, or all of it, within the timeout for that."""
         target = call.target.name
-        limits = self._limits
+        limits = self._limits_of(target)
         stream = (
             call.mode is Mode.STREAM or call.parameters["max_tokens"] > limits.unstreamed_max_tokens
         )
@@ -82,7 +95,7 @@ class Upstream:
             async with asyncio.timeout(limit_s):
                 body = request_body(call, stream=stream)
                 response = await self._client.post(_PATH, body, target=target)
-                answer = await self._first(response, target)
+                answer = await self._first(response, target, limits)
         except TimeoutError as timeout:
             what = "content" if stream else "whole answer"
             msg = f"no {what} within {limit_s:g} s (see timeouts.first_event_s)"
@@ -90,21 +103,30 @@ class Upstream:
             # A timeout is a cancellation first, and that knows what the stream had used.
             error.usage = getattr(timeout.__cause__, "usage", None)
             raise error from None
-        attempt = Attempt(1, target, self._clock.now() - began)
-        request_id = response.headers.get("request-id", "")
-        head = Head(Source.UPSTREAM, target, (attempt,), upstream_request_id=request_id)
+        if isinstance(answer, AnswerStream):
+            attempt.first_event_s = self._clock.now() - attempt.began
+        headers = response.headers
+        head = Head(
+            Source.UPSTREAM,
+            target,
+            upstream_request_id=headers.get("request-id", ""),
+            rate_limits=rate_limits_of(headers, self._clock.wall()),
+            attempt=attempt,
+        )
         return head, answer
 
-    async def _first(self, response: Response, target: str) -> AnswerStream | Message:
+    async def _first(
+        self, response: Response, target: str, limits: Limits
+    ) -> AnswerStream | Message:
         """Return a stream that holds its first content, or the message if it came unstreamed."""
         try:
             if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                return await self._unstreamed(response, target)
+                return await self._unstreamed(response, target, limits.max_answer_bytes)
             stream = AnswerStream(
                 response,
                 target=target,
-                idle_s=self._limits.idle_s,
-                max_answer_bytes=self._limits.max_answer_bytes,
+                idle_s=limits.idle_s,
+                max_answer_bytes=limits.max_answer_bytes,
             )
             await stream.await_content()
         except BaseException:
@@ -112,9 +134,8 @@ class Upstream:
             raise
         return stream
 
-    async def _unstreamed(self, response: Response, target: str) -> Message:
-        """Read an answer that comes in one piece, asked for so or not."""
-        limit = self._limits.max_answer_bytes
+    async def _unstreamed(self, response: Response, target: str, limit: int) -> Message:
+        """Read an answer of at most `limit` bytes that comes in one piece, asked for so or not."""
         try:
             content = await read_at_most(response, limit)
             if len(content) > limit:
@@ -140,3 +161,10 @@ async def _fold(stream: AnswerStream) -> Message:
                 return folder.message()
     finally:
         await stream.aclose()
+
+
+def _settle(attempt: Attempt, outcome: Outcome) -> None:
+    """Note what a committed attempt used, and that it broke if it did."""
+    attempt.usage = outcome.usage
+    if outcome.ending is Ending.FAILED:
+        attempt.error = getattr(outcome.error, "reason", _LEFT)

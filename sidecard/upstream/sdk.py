@@ -61,7 +61,16 @@ class Sdk:
         )
 
     async def send(self, path: str, body: JsonObject) -> "SdkResponse":
-        """POST `body`; see `Transport.send`."""
+        """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
+        response = await self._post(path, body)
+        if response.status == 401 and self._renewed():  # noqa: PLR2004
+            await response.aclose()
+            response = await self._post(path, body)
+        if response.status == 200:  # noqa: PLR2004
+            await _refuse_compressed(response)
+        return response
+
+    async def _post(self, path: str, body: JsonObject) -> "SdkResponse":
         if self._key is not None:
             self._sdk.set_key(self._client, self._key.current())
         try:
@@ -70,10 +79,6 @@ class Sdk:
             raise self._sdk.failure(error, connect_timeout_s=self._connect_timeout_s) from error
         response = SdkResponse(answer, self._sdk.failure_in_answer, self._ended)
         self._open.add(response)
-        if answer.status_code == 401:  # noqa: PLR2004
-            self._rejected()
-        elif answer.status_code == 200:  # noqa: PLR2004
-            await _refuse_compressed(response)
         return response
 
     async def aclose(self) -> None:
@@ -84,10 +89,14 @@ class Sdk:
             await response.cut()  # The client's own close would leave their readers waiting.
         await self._client.close()
 
-    def _rejected(self) -> None:
+    def _renewed(self) -> bool:
+        """Whether there is another key than the one that was refused."""
         self._sdk.forget_token(self._client)
-        if self._key is not None:
-            self._key.rejected()
+        if self._key is None:
+            return False
+        refused = self._key.current()
+        self._key.rejected()
+        return self._key.current() != refused
 
     def _ended(self, response: "SdkResponse", task: asyncio.Task[None] | None) -> None:
         """Take note that an answer is done with, but for a task that waits for its end."""

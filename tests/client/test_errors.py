@@ -17,7 +17,6 @@ from google.rpc.status_pb2 import Status
 import sidecard_client
 from sidecard.core import errors as core
 from sidecard.core.errors import Violation
-from sidecard.core.outcome import Attempt
 from sidecard.server.status import CODES
 from sidecard.v1 import generation_pb2 as pb
 from sidecard_client import Options, SidecardError
@@ -81,10 +80,8 @@ async def test_an_error_says_when_where_and_how_often(
     daemon: ScriptedDaemon, client: AnyClient
 ) -> None:
     """Retry delay, target and attempts come typed, and the text tells the important."""
-    tried = (Attempt(1, "a", 0.1, "UPSTREAM_THROTTLED"), Attempt(2, "a", 0.1, "UPSTREAM_THROTTLED"))
-    daemon.generate = failing(
-        core.UpstreamThrottled("slow down", retry_after_s=2.5, target="a", attempts=tried)
-    )
+    throttled = core.UpstreamThrottled("slow down", retry_after_s=2.5, target="a")
+    daemon.generate = failing(throttled, sent=2)
     caught = await failure(client)
     assert (caught.retry_after_s, caught.target, caught.attempts) == (2.5, "a", 2)
     assert str(caught) == "UPSTREAM_THROTTLED: slow down (request req-1, retry after 2.5 s)"

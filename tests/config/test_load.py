@@ -17,8 +17,9 @@ def test_nothing_gives_the_defaults(taken: Taken) -> None:
     loaded = taken()
     assert loaded.config == Config()
     assert loaded.config.listen.grpc == "127.0.0.1:7411"
-    [target] = loaded.config.routes["default"].targets
-    assert (target.model, target.max_output_tokens) == ("claude-sonnet-5-5", None)
+    targets = loaded.config.routes["default"].targets
+    assert [target.model for target in targets] == ["claude-sonnet-5-5", "claude-haiku-5-5"]
+    assert targets[0].max_output_tokens is None
     assert (loaded.given, loaded.file) == (frozenset(), None)
 
 
@@ -49,7 +50,10 @@ def test_a_flag_s_mistake_names_the_command_line(refused: Refused) -> None:
 
 FLAGS = {
     "timeouts.idle": "timeouts.idle: unknown key; did you mean idle_s? (command line)",
-    "": "'': unknown key; expected one of listen, upstream, routes, timeouts, log (command line)",
+    "": (
+        "'': unknown key; expected one of listen, upstream, routes, timeouts, retry, breaker, "
+        "limits, admission, hedge, log (command line)"
+    ),
     "timeouts": "timeouts: expected a mapping of names to settings, got 5 (command line)",
     "routes.default.targets.0.model": (
         "routes.default.targets.0.model: can't be set: routes.default.targets is a list, "
@@ -86,6 +90,13 @@ ENV = {
     "SIDECARD_UPSTREAM__MODELS": ('["claude-*", "!x"]', ("claude-*", "!x")),
     "SIDECARD_LOG__LEVEL": ('"debug"', "debug"),
     "SIDECARD_TIMEOUTS__IDLE_S": ("1e2", 100),
+    "SIDECARD_RETRY__MAX_ATTEMPTS": ("5", 5),
+    "SIDECARD_RETRY__BUDGET_FLOOR_PER_S": ("0", 0),
+    "SIDECARD_BREAKER__MODE": ("forced_open", "forced_open"),
+    "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": ("null", None),
+    "SIDECARD_ADMISSION__IN_FLIGHT": ("4", 4),
+    "SIDECARD_HEDGE__ENABLED": ("true", True),
+    "SIDECARD_LISTEN__ADMIN": ("~", None),
 }
 
 
@@ -111,6 +122,15 @@ def test_variables_set_routes(taken: Taken) -> None:
     assert loaded.given == {"routes.default.max_tokens", "routes.fast.targets"}
 
 
+def test_variables_set_a_route_s_own_sections(taken: Taken) -> None:
+    """A field of a route's own section is set by its path, and its targets stay the default's."""
+    loaded = taken(None, {"SIDECARD_ROUTES__DEFAULT__RETRY__MAX_ATTEMPTS": "1"})
+    route = loaded.config.routes["default"]
+    assert route.retry.model_dump(exclude_unset=True) == {"max_attempts": 1}
+    assert len(route.targets) == 2
+    assert loaded.given == {"routes.default.retry.max_attempts"}
+
+
 UNKNOWN = {
     "SIDECARD_TIMEOUTS__IDEL_S": "did you mean SIDECARD_TIMEOUTS__IDLE_S?",
     "SIDECARD_TIMEOUTS_IDLE_S": "did you mean SIDECARD_TIMEOUTS__IDLE_S?",
@@ -118,6 +138,8 @@ UNKNOWN = {
     "SIDECARD_CONFIGURATION": "did you mean SIDECARD_CONFIG?",
     "SIDECARD_ROUTES": "did you mean SIDECARD_ROUTES__<NAME>?",
     "SIDECARD_ROUTES__DEFAULT__MAX_TOKEN": "unknown variable",
+    "SIDECARD_ROUTES__DEFAULT__RETRY__ATTEMPTS": "unknown variable",
+    "SIDECARD_RETRY__MAX_ATTEMPT": "did you mean SIDECARD_RETRY__MAX_ATTEMPTS?",
     "SIDECARD_UPSTREAM__API_KEY": "upstream.api_key_file",
     "SIDECARD_LISTEN__PORT": "unknown variable",
     "SIDECARD_UPSTREAM__SERVICE_HOST": "unknown variable",
@@ -177,9 +199,16 @@ def test_a_wrong_gateway_is_told_by_its_own_name(refused: Refused) -> None:
 
 
 def test_a_remote_address_can_be_allowed(taken: Taken) -> None:
-    """With allow_remote any address may be listened on."""
-    loaded = taken("listen: {allow_remote: true, grpc: '[::]:0'}")
-    assert loaded.config.listen.grpc == "[::]:0"
+    """With allow_remote any address may be listened on, for gRPC and for HTTP."""
+    listen = taken("listen: {allow_remote: true, grpc: '[::]:0', admin: '0.0.0.0:7412'}").config
+    assert (listen.listen.grpc, listen.listen.admin) == ("[::]:0", "0.0.0.0:7412")
+
+
+@pytest.mark.parametrize("admin", ["127.0.0.1:0", "localhost:1", "'[::1]:7412'", "null", "~"])
+def test_the_admin_address_is_a_loopback_port_or_none(admin: str, taken: Taken) -> None:
+    """Every loopback port will do, and null is no admin server."""
+    found = taken(f"listen: {{admin: {admin}}}").config.listen.admin
+    assert found == (None if admin in ("null", "~") else admin.strip("'"))
 
 
 @pytest.mark.parametrize("address", ["localhost:0", "[::1]:7411", "127.9.9.9:1"])

@@ -36,7 +36,10 @@ MISTAKES = {
     "timeouts: {idle: 3}": f"timeouts.idle: unknown key; did you mean idle_s? {HERE}",
     "idle_s: 3": f"idle_s: unknown key; did you mean timeouts.idle_s? {HERE}",
     "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format {HERE}",
-    "zzz: ": (f"zzz: unknown key; expected one of listen, upstream, routes, timeouts, log {HERE}"),
+    "zzz: ": (
+        "zzz: unknown key; expected one of listen, upstream, routes, timeouts, retry, breaker, "
+        f"limits, admission, hedge, log {HERE}"
+    ),
     "log: {level: loud}": (f"log.level: expected debug, info, warning or error, got 'loud' {HERE}"),
     "listen: {reflection: no}": f"listen.reflection: expected true or false, got 'no' {HERE}",
     "listen: {unix_mode: 0999}": (
@@ -107,6 +110,26 @@ ADDRESSES = {
 }
 
 
+ADMIN_ADDRESSES = {
+    "unix:///run/admin.sock": "expected host:port, as 127.0.0.1:7412, or null for none",
+    "off": "expected host:port, as 127.0.0.1:7412, or null for none",
+    "false": "expected an address, as 127.0.0.1:7412, or null, got false",
+    "127.0.0.1": "expected host:port",
+    "'127.0.0.1: 7412'": "expected host:port",
+    "' 127.0.0.1:7412'": "expected host:port",
+    "''": "expected an address, as 127.0.0.1:7412, or null",
+    "0.0.0.0:7412": "listen on 127.0.0.1, or set listen.allow_remote to true",
+}
+
+
+@pytest.mark.parametrize("address", ADMIN_ADDRESSES)
+def test_an_unusable_admin_address_is_refused(address: str, refused: Refused) -> None:
+    """The admin server takes host:port alone, and by default no other machine's."""
+    [problem] = refused(f"listen: {{admin: {address}}}")
+    assert problem.startswith("listen.admin: ")
+    assert ADMIN_ADDRESSES[address] in problem
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_unusable_address_is_refused(address: str, refused: Refused) -> None:
     """An address must be one that can be listened on, and by default no other machine's."""
@@ -153,7 +176,7 @@ routes:
   a.b:
     targets:
       - {model: m}
-      - {model: m, max_output_tokens: many}
+      - {model: n, max_output_tokens: many}
 """
     env = {"SIDECARD_TIMEOUTS__TOTAL_S": "long", "SIDECARD_TIMEOUT__TOTAL_S": "3"}
     places = [(line.split(": ")[0], line.rpartition("(")[2]) for line in refused(text, env)]
@@ -176,7 +199,7 @@ def test_mistakes_come_in_the_order_of_the_file(refused: Refused) -> None:
 log: {level: loud}
 bogus: 1
 listen: {grace_s: -1, grace_s: -1, grace_s: -1}
-routes: {a: {targets: [{model: x}, {model: x, max_output_tokens: 0}, {}]}}
+routes: {a: {targets: [{model: x}, {model: y, max_output_tokens: 0}, {}]}}
 """
     assert [line.split(": ")[0] for line in refused(text)] == [
         "log.level",

@@ -27,6 +27,18 @@ MISTAKES = {
         "timeouts.idle_s: expected timeouts.idle_s (601) to be at most "
         f"timeouts.total_s (600) {HERE}"
     ),
+    "listen: {admin: '127.0.0.1:7411'}": (
+        "listen.admin: expected listen.admin and listen.grpc to be two addresses; "
+        f"both take port 7411 {HERE}"
+    ),
+    "listen: {grpc: 'localhost:7412'}": (
+        "listen.grpc: expected listen.admin and listen.grpc to be two addresses; "
+        f"both take port 7412 {HERE}"
+    ),
+    "listen: {allow_remote: true, grpc: '0.0.0.0:1', admin: '127.0.0.1:1'}": (
+        "listen.admin: expected listen.admin and listen.grpc to be two addresses; "
+        f"both take port 1 {HERE}"
+    ),
     "upstream: {transport: direct, sdk_client: vertex}": (
         "upstream.transport: transport direct can't use sdk_client vertex; "
         f"expected sdk or auto {HERE}"
@@ -57,6 +69,11 @@ def test_values_that_do_not_go_together_are_told(text: str, refused: Refused) ->
 
 
 FINE = [
+    "listen: {grpc: '127.0.0.1:0', admin: '127.0.0.1:0'}",
+    "listen: {grpc: '127.0.0.1:1', admin: '127.0.0.2:1'}",
+    "listen: {grpc: '127.0.0.1:1', admin: '[::1]:1'}",
+    "listen: {grpc: 'unix:///run/s.sock', admin: '127.0.0.1:7411'}",
+    "listen: {grpc: '127.0.0.1:7412', admin: null}",
     "upstream: {transport: sdk, sdk_client: vertex}",
     "upstream: {transport: direct, api_key_file: /k}",
     "upstream: {models: ['*']}",
@@ -102,6 +119,8 @@ def test_default_timeouts_make_way(text: str, taken: Taken) -> None:
 
 
 TOGETHER = {
+    "listen: {grpc: '0.0.0.0:1', admin: '0.0.0.0:2'}": ["listen.admin", "listen.grpc"],
+    "listen: {grpc: '127.0.0.1:1', admin: 1}": ["listen.admin"],
     "listen: {grpc: '0.0.0.0:7411', grace_s: -1}": ["listen.grpc", "listen.grace_s"],
     "listen: {grpc: '0.0.0.0:7411', allow_remote: maybe}": ["listen.allow_remote"],
     "timeouts: {idle_s: 9, total_s: 8, connect_s: x}": ["timeouts.connect_s", "timeouts.idle_s"],

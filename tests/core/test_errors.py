@@ -25,6 +25,7 @@ def test_every_error_says_whose_it_is(error: type[SidecardError]) -> None:
         ("Unauthenticated", False, False),
         ("PermissionDenied", False, False),
         ("Overloaded", False, False),
+        ("ShuttingDown", False, False),
         ("BudgetExhausted", False, False),
         ("RateLimited", False, True),
         ("BreakerOpen", False, True),
@@ -46,6 +47,7 @@ def test_the_table_of_the_architecture(name: str, *, retryable: bool, moves_on: 
 
 TABLE = {
     "InvalidCall", "Unauthenticated", "PermissionDenied", "Overloaded", "BudgetExhausted",
+    "ShuttingDown",
     "RateLimited", "BreakerOpen", "DeadlineExceeded", "UpstreamThrottled", "UpstreamUnavailable",
     "UpstreamRefused", "UpstreamMisconfigured", "UpstreamInterrupted", "InvalidOutput",
 }  # fmt: skip

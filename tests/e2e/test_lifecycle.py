@@ -64,8 +64,21 @@ async def test_grace_bounds_the_drain() -> None:
             daemon.signal(signal.SIGTERM)
             streamed = await read(stream)
             assert streamed.failure is not None
+            assert streamed.failure.reason == "SHUTTING_DOWN"
             assert not streamed.whole
+            assert (await daemon.logged("calls cut"))["calls"] == 1
             assert await daemon.ended() == 0
+
+
+async def test_who_watches_the_health_is_not_waited_for() -> None:
+    """A probe's open Watch keeps no daemon from stopping when its calls are done."""
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRACE_S": "60"}
+        async with running(env) as daemon, grpc.aio.insecure_channel(daemon.address) as channel:
+            watch = aiter(_watch(channel))
+            assert (await anext(watch)).status == HealthCheckResponse.SERVING
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended(5) == 0
 
 
 async def test_a_second_signal_ends_at_once() -> None:
@@ -80,7 +93,9 @@ async def test_a_second_signal_ends_at_once() -> None:
             await daemon.logged("draining")
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended(5) == 128 + signal.SIGTERM
-            await read(stream)
+            failure = (await read(stream)).failure
+            assert failure is not None
+            assert failure.reason == "SHUTTING_DOWN"
 
 
 async def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:

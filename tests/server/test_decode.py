@@ -6,6 +6,7 @@ import pytest
 
 from sidecard.core.call import CacheMode, FallbackPolicy, LastResort, Mode, Priority
 from sidecard.core.errors import InvalidCall
+from sidecard.core.trail import Trail
 from sidecard.server.wire.schema_in import Schemas
 from sidecard.server.wire.violations import Violations
 from sidecard.v1 import generation_pb2 as pb
@@ -177,4 +178,4 @@ def test_a_bad_schema_stays_bad() -> None:
     request = pb.GenerateRequest(prompt="x", output_schema={"type": "objekt"})
     for _ in range(2):
         with pytest.raises(InvalidCall, match=r"output_schema: is no JSON Schema.*at /type"):
-            once.decode(request, mode=Mode.UNARY, request_id="r", deadline=1.0)
+            once.decode(request, mode=Mode.UNARY, request_id="r", deadline=1.0, trail=Trail())

@@ -16,8 +16,8 @@ from sidecard.core.event import (
 )
 from sidecard.core.fold import unfold
 from sidecard.core.message import Message
-from sidecard.core.outcome import Attempt
 from sidecard.core.reply import Head, Reply, Source
+from sidecard.core.trail import Trail
 from sidecard.server import encode
 from sidecard.server.arrival import Arrival
 from sidecard.server.wire.json_values import struct_to_json
@@ -43,10 +43,22 @@ MESSAGE = Message(
 )
 
 
-async def answered(message: Message, head: Head = HEAD) -> pb.GenerateResponse:
+async def answered(
+    message: Message, head: Head = HEAD, arrival: Arrival = ARRIVAL
+) -> pb.GenerateResponse:
     clock = ManualClock()
     reply = Reply.whole(head, message, clock)
-    return _crossed(encode.response(reply, await reply.message(), ARRIVAL))
+    return _crossed(encode.response(reply, await reply.message(), arrival))
+
+
+def tried() -> Trail:
+    """Return the trail of a call that failed at one target, skipped one, and was answered."""
+    trail = Trail()
+    first = trail.begin("a", 0.0)
+    first.duration_s, first.error = 0.25, "UPSTREAM_THROTTLED"
+    trail.skip("b", 0.25, "BREAKER_OPEN")
+    trail.begin("claude-test", 0.25).duration_s = 1.000_000_001
+    return trail
 
 
 async def streamed(*batches: Batch, head: Head = HEAD) -> list[pb.StreamGenerateResponse]:
@@ -70,15 +82,10 @@ async def test_a_whole_answer_has_everything() -> None:
     head = Head(
         Source.UPSTREAM,
         "claude-test",
-        attempts=(
-            Attempt(1, "a", 0.25, "UPSTREAM_THROTTLED"),
-            Attempt(2, "b", 0.0, "BREAKER_OPEN"),
-            Attempt(3, "claude-test", 1.000_000_001),
-        ),
         degraded=True,
         upstream_request_id="req_up\udcff",
     )
-    answer = await answered(MESSAGE, head)
+    answer = await answered(MESSAGE, head, replace(ARRIVAL, trail=tried()))
     assert answer == pb.GenerateResponse(
         request_id="req-1",
         content=[

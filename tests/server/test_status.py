@@ -9,7 +9,8 @@ from google.rpc.status_pb2 import Status
 
 from sidecard.core import errors
 from sidecard.core.errors import SidecardError, Violation
-from sidecard.core.outcome import Attempt
+from sidecard.core.trail import Trail
+from sidecard.server.arrival import Arrival
 from sidecard.server.status import CODES, code_of, details_of, message_of
 from tests.core.test_errors import leaves
 
@@ -18,6 +19,7 @@ CODE_NAMES = {
     "Unauthenticated": "UNAUTHENTICATED",
     "PermissionDenied": "PERMISSION_DENIED",
     "Overloaded": "RESOURCE_EXHAUSTED",
+    "ShuttingDown": "UNAVAILABLE",
     "BudgetExhausted": "RESOURCE_EXHAUSTED",
     "RateLimited": "RESOURCE_EXHAUSTED",
     "BreakerOpen": "UNAVAILABLE",
@@ -31,8 +33,16 @@ CODE_NAMES = {
 }
 
 
+def _arrival() -> Arrival:
+    """Return the arrival of a call that was sent once and skipped a target."""
+    trail = Trail()
+    trail.begin("claude-test", 0.0)
+    trail.skip("claude-other", 0.0, "BREAKER_OPEN")
+    return Arrival("req-1", 0.0, 600.0, trail)
+
+
 def details(error: BaseException) -> tuple[Status, dict[str, object]]:
-    status = Status.FromString(details_of(error, "req-1"))
+    status = Status.FromString(details_of(error, _arrival()))
     found: dict[str, object] = {}
     for detail in status.details:
         for kind in (ErrorInfo, RetryInfo, BadRequest, QuotaFailure, DebugInfo):
@@ -50,8 +60,7 @@ def test_every_error_has_its_code(error: type[SidecardError]) -> None:
 
 def test_every_status_says_who_and_what() -> None:
     """ErrorInfo has the domain, the reason, and what finds the call again."""
-    attempt = Attempt(1, "claude-test", 0.1, "UPSTREAM_UNAVAILABLE")
-    error = errors.UpstreamUnavailable("down", target="claude-test", attempts=(attempt,))
+    error = errors.UpstreamUnavailable("down", target="claude-test")
     error.status, error.upstream_request_id = 529, "req_up"
     status, found = details(error)
     info = found["ErrorInfo"]
@@ -121,7 +130,7 @@ def test_no_status_outgrows_its_trailers() -> None:
     violations = [Violation(f"extra.{'🐦' * 30}", "🐦" * 60) for _ in range(20)]
     error = errors.InvalidCall(*violations)
     encoded_message = quote(message_of(error), safe="")
-    assert len(b64encode(details_of(error, "req-1"))) + len(encoded_message) < 7_500
+    assert len(b64encode(details_of(error, _arrival()))) + len(encoded_message) < 7_500
     assert details(error)[1]["BadRequest"]
 
 

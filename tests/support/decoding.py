@@ -4,6 +4,7 @@ import pytest
 
 from sidecard.core.call import Call, Mode, Route, Target
 from sidecard.core.errors import InvalidCall
+from sidecard.core.trail import Trail
 from sidecard.server.decode import Decoder
 from sidecard.v1 import generation_pb2 as pb
 
@@ -23,7 +24,7 @@ def decode(request: pb.GenerateRequest, prefix: str = "") -> Call:
     """Decode as the service does, after a trip over the wire."""
     request = pb.GenerateRequest.FromString(request.SerializeToString())
     return decoder().decode(
-        request, mode=Mode.UNARY, request_id="req-1", deadline=7.0, prefix=prefix
+        request, mode=Mode.UNARY, request_id="req-1", deadline=7.0, trail=Trail(), prefix=prefix
     )
 
 

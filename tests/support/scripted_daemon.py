@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Self, Unpack
 import grpc
 
 from sidecard.core.errors import SidecardError as CoreError
+from sidecard.server.arrival import Arrival
 from sidecard.server.status import code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 from sidecard.v1.content_pb2 import ContentBlock
@@ -96,18 +97,21 @@ async def scripted(address: str = "127.0.0.1:0") -> AsyncIterator[ScriptedDaemon
         await server.stop(0)
 
 
-async def fail(context: Context, error: BaseException, request_id: str = "req-1") -> NoReturn:
-    """End a call as the daemon does."""
-    details = (("grpc-status-details-bin", details_of(error, request_id)),)
+async def fail(context: Context, error: BaseException, sent: int = 0) -> NoReturn:
+    """End a call as the daemon does, after so many attempts."""
+    arrival = Arrival("req-1", 0.0, 600.0)
+    for _ in range(sent):
+        arrival.trail.begin("a", 0.0)
+    details = (("grpc-status-details-bin", details_of(error, arrival)),)
     await context.abort(code_of(error), message_of(error), details)
     raise AssertionError
 
 
-def failing(error: CoreError) -> Generate:
-    """Return a `generate` that fails so."""
+def failing(error: CoreError, sent: int = 0) -> Generate:
+    """Return a `generate` that fails so, after so many attempts."""
 
     async def generate(_: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:
-        await fail(context, error)
+        await fail(context, error, sent)
 
     return generate
 

@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # Who may import a library: what is confined here can be replaced there.
 CONFINED: dict[str, tuple[str, ...]] = {
+    "aiolimiter": ("sidecard/policy/bucket",),
     "aiohttp": ("sidecard/upstream/direct", "sidecard/simulator/", "sidecard/server/admin"),
     "anthropic": ("sidecard/upstream/sdk",),
     "grpc": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
@@ -36,6 +37,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "grpc_reflection": ("sidecard/server/", "sidecard/cli"),
     "google": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "sidecard_client": ("sidecard/cli", "sidecard_client/"),
+    "prometheus_client": ("sidecard/telemetry/",),
     "pydantic": ("sidecard/config/", "sidecard/simulator/"),
     "yaml": ("sidecard/config/", "sidecard/simulator/"),
 }

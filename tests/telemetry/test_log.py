@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sidecard.core.errors import UpstreamThrottled
-from sidecard.core.outcome import Attempt, Ending, Outcome
+from sidecard.core.outcome import Ending, Outcome
 from sidecard.telemetry import log
 from sidecard.telemetry.access import AccessLog
 from tests.support.clock import ManualClock
@@ -100,12 +100,16 @@ def test_an_access_line_explains_the_call(out: io.StringIO, *, as_json: bool) ->
 def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
     """The line of a failed call has the reason, the message and the attempts."""
     log.configure("info", "json", out)
-    error = UpstreamThrottled("slow down", attempts=(Attempt(1, "claude-test", 0.1),))
+    error = UpstreamThrottled("slow down")
     outcome = Outcome(Ending.FAILED, None, error, None, 2.0)
-    AccessLog(clock=ManualClock(), as_json=True)(a_call(), None, outcome, began=1.0)
+    call = a_call()
+    call.trail.begin("claude-test", 0.0).error = error.reason
+    call.trail.skip("claude-other", 0.5, "BREAKER_OPEN")
+    AccessLog(clock=ManualClock(), as_json=True)(call, None, outcome, began=1.0)
     line = json.loads(out.getvalue())
     assert (line["error"], line["error_message"]) == ("UPSTREAM_THROTTLED", "slow down")
     assert (line["outcome"], line["attempts"]) == ("failed", 1)
+    assert line["tried"] == ["claude-test UPSTREAM_THROTTLED", "claude-other BREAKER_OPEN"]
 
 
 def note_a_call(*, as_json: bool) -> None:

@@ -7,9 +7,11 @@ from sidecard.core.event import (
     Batch,
     BlockStarted,
     BlockStopped,
+    Continued,
     Delta,
     Event,
     Finished,
+    Restarted,
     Started,
     Usage,
 )
@@ -62,17 +64,30 @@ def stop_fields(stop_reason: str, stop_sequence: str | None) -> Fields:
 def _event_fields(event: Event) -> Fields:
     match event:
         case Delta():
-            return {"index": event.index, **_delta_fields(event)}
+            fields = {"index": event.index, **_delta_fields(event)}
         case BlockStarted():
-            return {"index": event.index, "block_started": opening_fields(event.block)}
+            fields = {"index": event.index, "block_started": opening_fields(event.block)}
         case BlockStopped():
-            return {"index": event.index, "block_stopped": {}}
+            fields = {"index": event.index, "block_stopped": {}}
         case Usage():
-            return {"usage": usage_fields(event)}
+            fields = {"usage": usage_fields(event)}
         case Started():
-            return {"started": {"message_id": event.message_id, "model": event.model}}
+            fields = {"started": {"message_id": event.message_id, "model": event.model}}
         case Finished():
-            return {"finished": stop_fields(event.stop_reason, event.stop_sequence)}
+            fields = {"finished": stop_fields(event.stop_reason, event.stop_sequence)}
+        case Continued():
+            fields = {"continued": {**_rescue_fields(event), "text_length": event.text_length}}
+        case Restarted():
+            fields = {"restarted": _rescue_fields(event)}
+    return fields
+
+
+def _rescue_fields(event: Continued | Restarted) -> Fields:
+    return {
+        "from_target": event.from_target,
+        "to_target": event.to_target,
+        "error": event.error,
+    }
 
 
 def _delta_fields(event: Delta) -> Fields:

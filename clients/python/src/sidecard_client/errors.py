@@ -91,6 +91,10 @@ class DeadlineExceeded(SidecardError):
     """The call's time was over before its answer was whole."""
 
 
+class ShuttingDown(SidecardError):
+    """The daemon ends, and the call wasn't done in time: another daemon may take it."""
+
+
 class UpstreamThrottled(SidecardError):
     """The upstream limits the rate (429)."""
 

@@ -1,0 +1,118 @@
+"""Notes: what layers decided, a closed union, for whoever logs and counts it.
+
+Layers know no log and no metric; they say what happened, once, where it happened.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A target's breaker went from one state to another, and `why` in words."""
+
+    target: str
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateClosed:
+    """The upstream limits our rate: nothing goes to the target for `for_s` seconds."""
+
+    target: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """Attempt `attempt` of the call failed with `error`; another follows in `delay_s` seconds."""
+
+    request_id: str
+    target: str
+    attempt: int
+    error: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesEnded:
+    """A failure that could have been retried wasn't: `why` is budget, attempts or deadline."""
+
+    request_id: str
+    target: str
+    error: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """No first event came in `after_s` seconds, and a second attempt was made."""
+
+    request_id: str
+    target: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeEnded:
+    """One of the two attempts of a hedged call answered: `won` is first or second."""
+
+    target: str
+    won: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovedOn:
+    """A target failed the call, or was skipped, and `to` is next: a target or a last resort."""
+
+    request_id: str
+    target: str
+    to: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """A target answers that key, permission, billing or model name is wrong: act on it."""
+
+    request_id: str
+    target: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRescued:
+    """A stream broke after commit and went on: `how` is continued or restarted."""
+
+    request_id: str
+    target: str
+    to: str
+    how: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """A call was refused here before anything was sent: `layer` is admit or rate_limit."""
+
+    request_id: str
+    tenant: str
+    route: str
+    layer: str
+    why: str
+
+
+Note: TypeAlias = (
+    BreakerChanged
+    | GateClosed
+    | Retrying
+    | RetriesEnded
+    | Hedged
+    | HedgeEnded
+    | MovedOn
+    | Misconfigured
+    | StreamRescued
+    | Shed
+)

@@ -1,0 +1,66 @@
+"""Trails: what was tried for one call, in order, whatever became of it.
+
+A call is immutable and has copies, one for each target; its trail is the one thing they share.
+So a call that ends at its deadline, or whose caller leaves, still tells what it tried and used.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecard.core.event import Usage
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one target, numbered from 1 within its call. Its maker alone writes it.
+
+    `error` is the reason (`UPSTREAM_THROTTLED`), empty when the attempt answered or still runs.
+    `duration_s` ends where the attempt did: at the error, or at the commit.
+    `first_event_s` is when its first content came, None when none did or it came all in one piece.
+    `usage` is what it used as far as anybody knows, also when nobody wanted its answer any more.
+    `sent` is false for a target that was skipped: `error` says why.
+    """
+
+    number: int
+    target: str
+    began: float
+    duration_s: float = 0.0
+    error: str = ""
+    first_event_s: float | None = None
+    usage: Usage | None = None
+    sent: bool = True
+
+
+class Trail:
+    """The attempts of one call. Shared by the call's copies, within one event loop.
+
+    `queued_s` is how long the call waited for its permit.
+    """
+
+    __slots__ = ("_attempts", "queued_s", "sent")
+
+    def __init__(self) -> None:
+        self._attempts: list[Attempt] = []
+        self.sent = 0
+        self.queued_s = 0.0
+
+    def begin(self, target: str, now: float) -> Attempt:
+        """Note that an attempt is made now, and return it to be written on."""
+        attempt = Attempt(len(self._attempts) + 1, target, now)
+        self._attempts.append(attempt)
+        self.sent += 1
+        return attempt
+
+    def skip(self, target: str, now: float, error: str) -> None:
+        """Note that a target was passed over without asking it."""
+        number = len(self._attempts) + 1
+        self._attempts.append(Attempt(number, target, now, error=error, sent=False))
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(self._attempts)
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def __repr__(self) -> str:
+        return f"<Trail, {self.sent} sent, {len(self._attempts) - self.sent} skipped>"

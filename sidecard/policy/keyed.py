@@ -1,0 +1,48 @@
+"""State for each target, made when it is first asked for, and bounded.
+
+Callers may name any model that the configuration's patterns allow,
+so what is kept for each has to be forgotten again: the least recently used first.
+What the configuration names stays.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Keyed(Generic[T]):
+    """Calls as a function from a name to its state. Safe to share within one event loop."""
+
+    __slots__ = ("_kept", "_limit", "_make", "_passing")
+
+    def __init__(
+        self, make: Callable[[str], T], *, kept: Collection[str] = (), limit: int = 256
+    ) -> None:
+        self._make = make
+        self._limit = limit
+        self._kept = {name: make(name) for name in kept}
+        self._passing: OrderedDict[str, T] = OrderedDict()
+
+    def __call__(self, name: str) -> T:
+        """Return the state of `name`."""
+        state = self._kept.get(name)
+        if state is not None:
+            return state
+        state = self._passing.get(name)
+        if state is None:
+            state = self._passing[name] = self._make(name)
+            if len(self._passing) > self._limit:
+                self._passing.popitem(last=False)
+        else:
+            self._passing.move_to_end(name)
+        return state
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        """Yield what there is, the configured first."""
+        yield from self._kept.items()
+        yield from self._passing.items()
+
+    def __repr__(self) -> str:
+        return f"<Keyed, {len(self._kept)} configured, {len(self._passing)} others>"
