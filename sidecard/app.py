@@ -4,44 +4,85 @@
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+import random
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
-from sidecard.config.simulate import KEY_VARIABLE
 from sidecard.config.simulate import Upstream as Means
-from sidecard.core.call import Route, Target
-from sidecard.core.clock import Clock, SystemClock
+from sidecard.core.clock import SystemClock
 from sidecard.core.handler import Handler
-from sidecard.core.ports import CallSink
+from sidecard.core.jsonio import JsonObject
+from sidecard.core.ports import CallSink, NoteSink
+from sidecard.layers.admit import Admit
+from sidecard.layers.breaker import Break
+from sidecard.layers.fallback import Fallback
+from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
+from sidecard.layers.rate_limit import RateLimit
+from sidecard.layers.rescue import Rescue
+from sidecard.layers.retry import Retry
+from sidecard.opening import open_transport
 from sidecard.server import lifecycle
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
 from sidecard.server.servicer import GenerationServicer
+from sidecard.server.told import Told
+from sidecard.state import State
 from sidecard.telemetry.access import AccessLog
+from sidecard.telemetry.metrics import Metrics
+from sidecard.telemetry.notes import NoteLog
+from sidecard.telemetry.sinks import Calls, Notes
+from sidecard.telling import gauges, status
 from sidecard.upstream.client import Client
 from sidecard.upstream.count import TokenCounter
-from sidecard.upstream.direct import Direct
-from sidecard.upstream.handler import Limits, Upstream
-from sidecard.upstream.keys import FileKey, FixedKey, KeySource
-from sidecard.upstream.sdk import Sdk
+from sidecard.upstream.handler import Upstream
 from sidecard.upstream.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 
 def build_stack(
-    client: Client, *, limits_of: Callable[[str], Limits], sink: CallSink, clock: Clock
-) -> Handler:
-    """Return the handler that answers calls, put together from the inside out."""
+    client: Client, state: State, *, sink: CallSink, notes: NoteSink
+) -> tuple[Handler, Admit]:
+    """Return the handler that answers calls, put together from the inside out, and its door."""
+    clock = state.clock
     # One attempt at one target: nothing is returned before its first content is in hand.
-    stack: Handler = Upstream(client, limits_of=limits_of, clock=clock)
+    stack: Handler = Upstream(client, limits_of=state.limits, clock=clock)
+    # A target is sent no more requests and tokens than it takes, and nothing while it says no.
+    stack = RateLimit(stack, gate_of=state.gates, notes=notes, clock=clock)
+    # A target that fails too often, or too slowly, is left alone for a while.
+    stack = Break(stack, breaker_of=state.breakers, usual_s=state.usual_s, clock=clock)
+    # An attempt that is late gets company, where a route wants it, and the first answer counts.
+    stack = Hedge(
+        stack,
+        policies=state.hedge,
+        budget=state.retry_budget,
+        latency_of=state.route_times,
+        clock=clock,
+        notes=notes,
+    )
+    # What may be gone at the next attempt is tried again, as far as budget and deadline allow.
+    stack = Retry(
+        stack,
+        policies=state.retry,
+        budget=state.retry_budget,
+        latency_of=state.target_times,
+        clock=clock,
+        notes=notes,
+        chance=random.random,
+    )
+    # When a target is given up the next one is asked, and then what may stand in for an answer.
+    stack = Fallback(stack, clock=clock, notes=notes)
+    # A stream that breaks in the middle goes on at another target, if that is wanted.
+    stack = Rescue(stack, clock=clock, notes=notes)
+    # As many calls run as there are permits; others wait in a fair order, or are refused at once.
+    shared, own = state.admission()
+    stack = admit = Admit(stack, policies=own, shared=shared, clock=clock, notes=notes)
     # Whatever became of the call, it is noted once, as the caller saw it.
     stack = Observe(stack, sink=sink, clock=clock)
-    return stack
+    return stack, admit
 
 
 async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
@@ -50,91 +91,50 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
     Raises `AddressError` or `Misconfigured` when it can't start.
     """
     config = loaded.config
-    async with open_transport(loaded, means, env) as transport:
-        server = build_server(config, transport, as_json=as_json)
+    async with open_transport(loaded, means, env) as transport, AsyncExitStack() as closing:
+        server, told = build_server(config, transport, as_json=as_json)
+        facts = {"upstream": repr(transport)}
+        if config.listen.admin is not None:
+            # What costs memory and time to load is loaded where it is wanted.
+            from sidecard.server.admin import AdminServer  # noqa: PLC0415
+
+            admin = AdminServer(config.listen.admin, told, any_host=config.listen.allow_remote)
+            await admin.start()
+            closing.push_async_callback(admin.stop)
+            facts["admin"] = admin.address
 
         def started() -> None:
-            _log.info("serving", extra={"grpc": server.address, "upstream": repr(transport)})
+            _log.info("serving", extra={"grpc": server.address, **facts})
 
         return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
 
 
-@asynccontextmanager
-async def open_transport(
-    loaded: Loaded, means: Means, env: Mapping[str, str]
-) -> AsyncIterator[Transport]:
-    """Open the way to the upstream that is meant, and close it at the end."""
-    async with AsyncExitStack() as closing:
-        if means == "simulated":
-            # The simulator's web server is for laptops: a daemon with a key never loads it.
-            from sidecard.simulator.server import Simulator  # noqa: PLC0415
-
-            simulator = await closing.enter_async_context(Simulator())
-            why = "no model is asked; set ANTHROPIC_API_KEY or upstream.api_key_file for real ones"
-            _log.warning("SIMULATED ANSWERS", extra={"why": why})
-            key = FixedKey("simulated", origin="the simulator's key")
-            transport = _direct(loaded.config, simulator.base_url, key)
-        elif means == "sdk":
-            transport = _sdk(loaded)
-        else:
-            config = loaded.config
-            transport = _direct(config, config.upstream.base_url, _key(config, env))
-        closing.push_async_callback(transport.aclose)
-        yield transport
-
-
-def _direct(config: Config, base_url: str, key: KeySource) -> Transport:
-    return Direct(base_url, key, connect_timeout_s=config.timeouts.connect_s)
-
-
-def _sdk(loaded: Loaded) -> Transport:
-    """Return the SDK's client; an address that nobody set is left to it, as clouds have theirs."""
-    upstream = loaded.config.upstream
-    return Sdk(
-        upstream.sdk_client,
-        base_url=upstream.base_url if "upstream.base_url" in loaded.given else "",
-        connect_timeout_s=loaded.config.timeouts.connect_s,
-    )
-
-
-def build_server(config: Config, transport: Transport, *, as_json: bool) -> GrpcServer:
-    """Return the daemon's server over a transport that somebody else closes."""
+def build_server(config: Config, transport: Transport, *, as_json: bool) -> tuple[GrpcServer, Told]:
+    """Return the daemon's server over a transport that somebody else closes, and what it tells."""
     clock = SystemClock()
+    began = clock.now()
     client = Client(transport, clock=clock)
-    timeouts = config.timeouts
-    limits = Limits(
-        first_event_s=timeouts.first_event_s,
-        idle_s=timeouts.idle_s,
-        max_answer_bytes=config.upstream.max_answer_bytes,
-        unstreamed_max_tokens=config.upstream.unstreamed_max_tokens,
-    )
-    sink = AccessLog(clock=clock, as_json=as_json)
+    log, notes = AccessLog(clock=clock, as_json=as_json), Notes(NoteLog(clock))
+    state = State(config, notes=notes, clock=clock)
+    calls = Calls(log)
+    stack, admit = build_stack(client, state, sink=calls, notes=notes)
+    metrics = Metrics(lambda: gauges(state, admit))
+    calls.add(metrics.call)
+    notes.add(metrics.note)
     servicer = GenerationServicer(
-        build_stack(client, limits_of=lambda _: limits, sink=sink, clock=clock),
-        count=TokenCounter(client, timeout_s=timeouts.first_event_s),
-        decoder=Decoder(routes=_routes(config), allowed_models=config.upstream.models),
+        stack,
+        count=TokenCounter(client, timeout_s=config.timeouts.first_event_s),
+        decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
-        total_s=timeouts.total_s,
+        total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
-    return GrpcServer(servicer, _listen(config))
+    server = GrpcServer(servicer, _listen(config))
 
+    def told() -> JsonObject:
+        return status(state, admit, unready=server.unready, uptime_s=clock.now() - began)
 
-def _key(config: Config, env: Mapping[str, str]) -> KeySource:
-    if (file := config.upstream.api_key_file) is not None:
-        return FileKey(Path(file))
-    return FixedKey(env[KEY_VARIABLE], origin=f"${KEY_VARIABLE}")
-
-
-def _routes(config: Config) -> Mapping[str, Route]:
-    return {
-        name: Route(
-            name=name,
-            targets=tuple([Target(t.model, t.max_output_tokens) for t in route.targets]),
-            max_tokens=route.max_tokens,
-        )
-        for name, route in config.routes.items()
-    }
+    return server, Told(told, metrics.page, lambda: server.unready)
 
 
 def _listen(config: Config) -> Listen:

@@ -4,27 +4,40 @@ from importlib.metadata import version
 from typing import Any
 
 from sidecard.app import build_stack
+from sidecard.config.schema import Config
 from sidecard.core.version import VERSION
+from sidecard.layers.admit import Admit
+from sidecard.layers.breaker import Break
+from sidecard.layers.fallback import Fallback
+from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
+from sidecard.layers.rate_limit import RateLimit
+from sidecard.layers.rescue import Rescue
+from sidecard.layers.retry import Retry
+from sidecard.state import State
 from sidecard.upstream.client import Client
-from sidecard.upstream.handler import Limits, Upstream
+from sidecard.upstream.handler import Upstream
 from tests.support.clock import ManualClock
 
 
 def test_the_order_of_the_stack() -> None:
     """The layers are those of the architecture that exist, the outermost first."""
     clock = ManualClock()
-    layer: Any = build_stack(
+    layer: Any
+    layer, admit = build_stack(
         Client(None, clock=clock),  # type: ignore[arg-type]  # nothing is sent
-        limits_of=lambda _: Limits(first_event_s=1, idle_s=1, max_answer_bytes=1),
+        State(Config(), notes=lambda _: None, clock=clock),
         sink=lambda *_, **__: None,
-        clock=clock,
+        notes=lambda _: None,
     )
     order = []
+    assert admit.bulkheads()[""].in_flight == 0
     while layer is not None:
         order.append(type(layer))
         layer = getattr(layer, "_next", None)
-    assert order == [Observe, Upstream]
+    assert order == [
+        Observe, Admit, Rescue, Fallback, Retry, Hedge, Break, RateLimit, Upstream,
+    ]  # fmt: skip
 
 
 def test_one_version() -> None:

@@ -46,8 +46,13 @@ class Retry(Section):
     )
     max_delay_s: Seconds = Field(
         8.0,
-        description="Seconds beyond which that doubling doesn't go. A retry-after of the upstream "
-        "is waited for even where it is longer; what can't fit the call's deadline isn't tried.",
+        description="Seconds beyond which that doubling doesn't go. "
+        "What can't fit the call's deadline isn't tried.",
+    )
+    max_retry_after_s: Seconds = Field(
+        10.0,
+        description="The longest retry-after of the upstream that is waited for, in seconds. After "
+        "a longer one the next target is asked, and without one the caller is told the time.",
     )
     budget_ratio: Share = Field(
         0.2,

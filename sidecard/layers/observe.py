@@ -45,7 +45,8 @@ class Observe:
         now = self._clock.now()
         left = isinstance(error, asyncio.CancelledError)
         ending = Ending.ABANDONED if left else Ending.FAILED
-        return _told(call, Outcome(ending, getattr(error, "usage", None), error, None, now))
+        used = [attempt.usage for attempt in call.trail if attempt.usage is not None]
+        return _told(call, Outcome(ending, used[-1] if used else None, error, None, now))
 
     def __repr__(self) -> str:
         return f"<Observe, {self.open} open>"

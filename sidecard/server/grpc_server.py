@@ -36,10 +36,14 @@ class Listen:
 
 
 class GrpcServer:
-    """Serves one `GenerationServicer`. Started once, stopped once."""
+    """Serves one `GenerationServicer`. Started once, stopped once.
+
+    `unready` is why it takes no calls, None when it does.
+    """
 
     def __init__(self, servicer: GenerationServicer, listen: Listen) -> None:
         self.address = ""
+        self.unready: str | None = "starting"
         self._inode: tuple[int, int] | None = None
         self._listen = listen
         self._open_calls = servicer.open_calls
@@ -60,12 +64,14 @@ class GrpcServer:
         await self._server.start()
         for service in ("", SERVICE):
             await self._health.set(service, HealthCheckResponse.SERVING)
+        self.unready = None
 
     async def stop(self, grace_s: float) -> None:
         """Turn not ready, take no new calls, give running ones `grace_s`, then end them.
 
         Called again with less, it shortens the grace. Whoever watches the health is no call.
         """
+        self.unready = "draining"
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.ensure_future(self._server.stop(grace_s + 2 * _TELL_S))
         if cut := await self._open_calls.finish(grace_s, tell_s=_TELL_S):

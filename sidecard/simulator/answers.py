@@ -5,6 +5,7 @@
   or leaves it open and the user's text names a tool. A `tool_result` is answered with text.
 - A signed `thinking` block first, when thinking is on.
 - The least JSON that satisfies the schema of `output_config.format`.
+- The rest of that, when the request ends with the assistant's own beginning of it.
 
 `stop_sequences` and `max_tokens` hold for all of it, for the filler that a pace asks for, too.
 """
@@ -87,8 +88,13 @@ def answer(body: JsonObject, prompt: Prompt, charge: Charge, *, filler: str | No
     others = {k: v for k, v in body.items() if k not in {"messages", "stream", "system", "tools"}}
     seed = prompt.digest + jsonio.dumps(others).encode()
     token = hashlib.sha256(seed).hexdigest()
-    blocks = [*_thinking(body, token), _main_block(body, token, filler)]
-    stop_reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
+    begun = ""
+    if ends_with_assistant(body):
+        *before, own = body["messages"]
+        begun, body = _said(own["content"]), {**body, "messages": before}
+    main = _main_block(body, token, filler)
+    stop_reason = "tool_use" if main["type"] == "tool_use" else "end_turn"
+    blocks = [*_thinking(body, token), *_rest(main, begun)]
     whole = Answer(
         id=f"msg_sim_{token[:24]}",
         model=MODEL_PREFIX + str(body["model"]),
@@ -98,6 +104,25 @@ def answer(body: JsonObject, prompt: Prompt, charge: Charge, *, filler: str | No
         charge=charge,
     )
     return _shortened(_stopped(whole, body.get("stop_sequences") or []), body["max_tokens"])
+
+
+def ends_with_assistant(body: JsonObject) -> bool:
+    """Whether a request's last turn is the assistant's own, to be gone on with: a prefill."""
+    return bool(body["messages"][-1]["role"] == "assistant")
+
+
+def _said(content: JsonValue) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(b["text"] for b in content if b["type"] == "text")
+
+
+def _rest(block: JsonObject, begun: str) -> list[JsonObject]:
+    """Return what is left of a text that was begun so, all of any other block, or nothing."""
+    if block["type"] != "text" or not block["text"].startswith(begun):
+        return [block]
+    rest = block["text"][len(begun) :]
+    return [{**block, "text": rest}] if rest else []
 
 
 def _thinking(body: JsonObject, token: str) -> list[JsonObject]:
@@ -163,8 +188,8 @@ def _plain(content: JsonValue) -> str:
 
 
 def _stopped(whole: Answer, stops: list[str]) -> Answer:
-    last = whole.content[-1]
-    if last["type"] != "text":
+    last = whole.content[-1] if whole.content else None
+    if last is None or last["type"] != "text":
         return whole
     found = [(last["text"].find(stop), stop) for stop in stops if stop in last["text"]]
     if not found:

@@ -38,6 +38,7 @@ def check_body(body: JsonObject, *, counting: bool = False) -> None:
     _check_messages(body.get("messages"))
     if not counting:
         _check_max_tokens(body.get("max_tokens"))
+        _check_prefill(body["messages"][-1])
     _check_tools(body)
     _check_thinking(body)
     stops = body.get("stop_sequences") or []
@@ -73,6 +74,14 @@ def _check_content(content: JsonValue, where: str, *, last: bool) -> None:
             raise Refusal(f"{where}.content.{index}.type: Field required")
         if block["type"] == "text" and not block.get("text"):
             raise Refusal(f"{where}.content.{index}: text content blocks must be non-empty")
+
+
+def _check_prefill(last: JsonObject) -> None:
+    content = last["content"]
+    if isinstance(content, list):
+        content = content[-1].get("text") if content else ""
+    if last["role"] == "assistant" and isinstance(content, str) and content != content.rstrip():
+        raise Refusal("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _check_max_tokens(value: JsonValue) -> None:

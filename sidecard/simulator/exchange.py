@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sidecard.core import jsonio
 from sidecard.core.jsonio import JsonObject
-from sidecard.simulator.answers import Answer, answer
+from sidecard.simulator.answers import Answer, answer, ends_with_assistant
 from sidecard.simulator.pace import Pace
 from sidecard.simulator.plan import Head, Piece, Plan
 from sidecard.simulator.prompt import Charge, Prompt
@@ -16,13 +16,17 @@ STREAM: Head = Head("text/event-stream; charset=utf-8", headers={"cache-control"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a fault needs to know. `answer` is None for a token count, whose `body` is all."""
+    """What a fault needs to know. `answer` is None for a token count, whose `body` is all.
+
+    `prefilled`: the request ends with the assistant's own turn.
+    """
 
     request_id: str
     pace: Pace
     body: JsonObject
     answer: Answer | None = None
     stream: bool = False
+    prefilled: bool = False
 
     @classmethod
     def message(
@@ -31,7 +35,8 @@ class Exchange:
         """Answer a checked request for a message."""
         whole = answer(request, prompt, charge, filler=pace.filler())
         stream = request.get("stream") is True
-        return cls(request_id, pace, whole.message(), whole, stream=stream)
+        prefilled = ends_with_assistant(request)
+        return cls(request_id, pace, whole.message(), whole, stream=stream, prefilled=prefilled)
 
     @property
     def output_tokens(self) -> int:

@@ -11,10 +11,14 @@ from typing import Final
 from sidecard.core import jsonio
 from sidecard.simulator import bodies, odd, steps
 from sidecard.simulator.exchange import STREAM, Exchange, pieces_of
-from sidecard.simulator.plan import Ending, Head, Piece, Plan, json_plan
+from sidecard.simulator.plan import Ending, Head, Piece, Plan, error_plan, json_plan
 from sidecard.simulator.refusal import error_body, error_status, error_type
 from sidecard.simulator.sse import PING, PREAMBLE_EVENTS, encode
 
+_NO_PREFILL: Final = (
+    "This model does not support assistant message prefill. "
+    "The conversation must end with a user message."
+)
 _PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>{status}</title></head>"
     "<body><h1>{status} — the proxy could not reach its upstream</h1></body></html>\n"
@@ -146,6 +150,14 @@ def _framing(step: steps.Framing, exchange: Exchange) -> Plan:
     if step.split_bytes is None:
         return replace(good, pieces=pieces)
     return replace(good, pieces=sliced(pieces, step.split_bytes, step.gap_s), joined=False)
+
+
+@plan.register
+def _no_prefill(step: steps.NoPrefill, exchange: Exchange) -> Plan:
+    del step
+    if exchange.prefilled:
+        return error_plan(400, _NO_PREFILL, exchange.request_id)
+    return exchange.plan()
 
 
 @plan.register

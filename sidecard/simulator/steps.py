@@ -197,6 +197,12 @@ class Framing(StepBase):
     gap_s: Wait = 0.0
 
 
+class NoPrefill(StepBase):
+    """A request that ends with an assistant turn is refused, as newer models do; others aren't."""
+
+    fault: Literal["no_prefill"]
+
+
 class Oddity(Enum):
     """Ways in which an answer can leave the API's contract."""
 
@@ -236,6 +242,7 @@ Step: TypeAlias = Annotated[
     | Endless
     | Gzip
     | Framing
+    | NoPrefill
     | Odd,
     Field(discriminator="fault"),
 ]

@@ -24,7 +24,7 @@ from sidecard.upstream.wire.rate_limits import rate_limits_of
 
 _THROTTLED: Final = frozenset({429})
 _MISCONFIGURED: Final = frozenset({401, 402, 403, 404, 407})
-_TRANSIENT: Final = frozenset({408, 409, 424, 425, 499})
+_TRANSIENT: Final = frozenset({408, 409})
 
 # Error type → the status that the API sends it with; the last ones are Bedrock's.
 TYPES: Final[Mapping[str, int]] = {

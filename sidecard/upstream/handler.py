@@ -80,7 +80,7 @@ class Upstream:
             reply = Reply.whole(head, answer, self._clock)
         else:
             reply = Reply(head, answer, self._clock)
-        reply.on_end(partial(_settle, attempt))
+        reply.on_end(partial(_settle, attempt, answer))
         return reply
 
     async def _open(self, call: Call, attempt: Attempt) -> tuple[Head, AnswerStream | Message]:
@@ -163,8 +163,8 @@ async def _fold(stream: AnswerStream) -> Message:
         await stream.aclose()
 
 
-def _settle(attempt: Attempt, outcome: Outcome) -> None:
-    """Note what a committed attempt used, and that it broke if it did."""
-    attempt.usage = outcome.usage
+def _settle(attempt: Attempt, answer: AnswerStream | Message, outcome: Outcome) -> None:
+    """Note what a committed attempt used, read or not, and that it broke if it did."""
+    attempt.usage = outcome.usage or answer.usage
     if outcome.ending is Ending.FAILED:
         attempt.error = getattr(outcome.error, "reason", _LEFT)

@@ -16,6 +16,7 @@ def test_the_defaults_are_those_agreed() -> None:
     config = Config()
     assert config.retry.model_dump() == {
         "max_attempts": 3, "max_attempts_per_call": 6, "base_s": 0.25, "max_delay_s": 8,
+        "max_retry_after_s": 10,
         "budget_ratio": 0.2, "budget_floor_per_s": 1,
     }  # fmt: skip
     assert config.breaker.model_dump() == {

@@ -6,7 +6,7 @@ from typing import Final
 import pytest_asyncio
 
 from sidecard.simulator.server import Simulator
-from tests.support.daemon import Daemon, running, settings
+from tests.support.daemon import ONCE, Daemon, running, settings
 from tests.support.rpc import Caller, connected
 
 MODULE: Final = "module"
@@ -21,14 +21,18 @@ async def sim() -> AsyncIterator[Simulator]:
 
 @pytest_asyncio.fixture(scope=MODULE, loop_scope=MODULE)
 async def daemon(sim: Simulator) -> AsyncIterator[Daemon]:
-    """Return a daemon with short timeouts, in front of the simulator."""
-    env = settings(sim.base_url) | {
-        "SIDECARD_TIMEOUTS__CONNECT_S": "0.5",
-        "SIDECARD_TIMEOUTS__FIRST_EVENT_S": "0.5",
-        "SIDECARD_TIMEOUTS__IDLE_S": "0.4",
-        "SIDECARD_TIMEOUTS__TOTAL_S": "1.5",
-        "SIDECARD_UPSTREAM__MAX_ANSWER_BYTES": "2097152",
-    }
+    """Return a daemon with short timeouts that tries each call once, in front of the simulator."""
+    env = (
+        settings(sim.base_url)
+        | ONCE
+        | {
+            "SIDECARD_TIMEOUTS__CONNECT_S": "0.5",
+            "SIDECARD_TIMEOUTS__FIRST_EVENT_S": "0.5",
+            "SIDECARD_TIMEOUTS__IDLE_S": "0.4",
+            "SIDECARD_TIMEOUTS__TOTAL_S": "1.5",
+            "SIDECARD_UPSTREAM__MAX_ANSWER_BYTES": "2097152",
+        }
+    )
     async with running(env) as process:
         yield process
 

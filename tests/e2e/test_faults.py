@@ -1,6 +1,6 @@
 """Every fault of the upstream, through the real daemon: the outcome that the error tree says.
 
-No row retries yet: what the table calls retryable reaches the caller as UNAVAILABLE here.
+Each call is tried once here; `test_retries.py` has the same faults with a second attempt.
 """
 
 from dataclasses import dataclass

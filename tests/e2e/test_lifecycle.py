@@ -14,7 +14,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import environment, running, settings, spawn
+from tests.support.daemon import ONCE, environment, running, settings, spawn
 from tests.support.rawserver import unused_port
 from tests.support.rpc import connected, fails, read
 from tests.support.simulator import until
@@ -176,7 +176,7 @@ async def test_a_reader_of_the_log_may_go() -> None:
     async with Simulator() as sim:
         reading, writing = os.pipe()
         address = f"127.0.0.1:{unused_port()}"
-        env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": address}
+        env = settings(sim.base_url) | ONCE | {"SIDECARD_LISTEN__GRPC": address}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "sidecard", "serve", env=env, stderr=writing
         )
@@ -232,7 +232,7 @@ async def test_the_key_shows_nowhere(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{secret}\n")
     async with Simulator() as sim:
-        env = settings(sim.base_url) | {"SIDECARD_UPSTREAM__API_KEY_FILE": str(file)}
+        env = settings(sim.base_url) | ONCE | {"SIDECARD_UPSTREAM__API_KEY_FILE": str(file)}
         del env["ANTHROPIC_API_KEY"]
         env["SIDECARD_LOG__LEVEL"] = "debug"
         async with running(env) as daemon, connected(daemon.address) as caller:

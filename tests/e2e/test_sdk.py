@@ -5,7 +5,7 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import running, settings
+from tests.support.daemon import ONCE, running, settings
 from tests.support.rpc import connected, fails, read
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
@@ -15,7 +15,7 @@ QUESTION = pb.GenerateRequest(prompt="please say something that takes a few word
 async def test_the_sdk_answers_alike() -> None:
     """A bearer token goes through the SDK; answers, streams, counts and faults are the same."""
     async with Simulator() as sim:
-        env = settings(sim.base_url) | {"ANTHROPIC_AUTH_TOKEN": "token-0123456789"}
+        env = settings(sim.base_url) | ONCE | {"ANTHROPIC_AUTH_TOKEN": "token-0123456789"}
         del env["ANTHROPIC_API_KEY"]
         async with running(env) as daemon, connected(daemon.address) as caller:
             serving = await daemon.logged("serving")

@@ -45,10 +45,11 @@ async def test_a_completed_call_is_noted_at_its_end() -> None:
 async def test_a_failed_call_is_noted_with_its_error() -> None:
     """What was raised before anything was shown is noted, and what it used."""
     error = UpstreamUnavailable("down")
-    error.usage = USAGE
     observe, notes = observed(Script(error))
+    call = a_call()
+    call.trail.begin("claude-test", 0.0).usage = USAGE
     with pytest.raises(UpstreamUnavailable):
-        await observe(a_call())
+        await observe(call)
     [(_, head, outcome, _)] = notes.taken
     assert head is None
     assert (outcome.ending, outcome.error, outcome.usage) == (Ending.FAILED, error, USAGE)

@@ -12,14 +12,23 @@ from typing import Any
 
 START_S = 20.0
 
+ONCE = {
+    "SIDECARD_RETRY__MAX_ATTEMPTS": "1",
+    "SIDECARD_RETRY__MAX_ATTEMPTS_PER_CALL": "1",
+    "SIDECARD_BREAKER__MODE": "disabled",
+    "SIDECARD_LIMITS__LONGEST_CLOSED_S": "0.001",
+}
+"""Settings of a daemon that tries each call once, whatever happened to the ones before it."""
+
 
 class Daemon:
-    """A running `sidecard serve`. `lines` is its log so far, parsed; `address` where it answers."""
+    """A running `sidecard serve`: its log so far, parsed, and where it and its admin answer."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
         self.address = ""
+        self.admin = ""
         self._news = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
@@ -88,7 +97,7 @@ def environment(**settings: str) -> dict[str, str]:
         and name != "PYTHONDONTWRITEBYTECODE"
         and name.lower() not in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     }
-    return {**kept, **settings}
+    return {**kept, "SIDECARD_LISTEN__ADMIN": "127.0.0.1:0", **settings}
 
 
 def settings(base_url: str) -> dict[str, str]:
@@ -121,7 +130,8 @@ async def running(env: Mapping[str, str], *arguments: str) -> AsyncIterator[Daem
     """Run a daemon until the block ends; then it is killed, if it is still there."""
     daemon = Daemon(await spawn(env, *arguments))
     try:
-        daemon.address = (await daemon.logged("serving"))["grpc"]
+        serving = await daemon.logged("serving")
+        daemon.address, daemon.admin = serving["grpc"], serving.get("admin", "")
         yield daemon
     finally:
         if daemon.process.returncode is None:

@@ -23,7 +23,10 @@ ALLOWED: dict[str, set[str]] = {
     "upstream": OUTER,
     "server": OUTER | {"v1"},
     "simulator": OUTER,
-    "app": OUTER | {"layers", "store", "upstream", "server", "simulator"},
+    "state": {"core", "policy", "config", "upstream"},
+    "telling": {"core", "policy", "layers", "state"},
+    "opening": OUTER | {"upstream", "simulator"},
+    "app": OUTER | {"layers", "store", "upstream", "server", "state", "opening", "telling"},
     "__main__": {"cli"},
     "cli": OUTER | {"app", "server", "store", "upstream", "simulator"},
 }

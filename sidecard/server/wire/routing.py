@@ -17,7 +17,7 @@ class Routing:
     """Finds the route for a name. Safe to share.
 
     A name that is no route's is a model's own id, where a pattern of `allowed_models` matches it;
-    such a call has no other target and takes the default route's `max_tokens`.
+    such a call has no other target and takes the default route's `max_tokens` and cap on attempts.
     """
 
     def __init__(self, routes: Mapping[str, Route], allowed_models: Sequence[str]) -> None:
@@ -31,7 +31,8 @@ class Routing:
         if route is not None:
             return route
         if any(fnmatchcase(name, pattern) for pattern in self._allowed_models):
-            return Route(name, (Target(name),), self._default.max_tokens)
+            default = self._default
+            return Route(name, (Target(name),), default.max_tokens, default.max_attempts)
         found.add("model", f"unknown route or model {shown(name)}; {self._advice(name)}")
         return None
 

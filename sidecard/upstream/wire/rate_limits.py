@@ -2,49 +2,66 @@
 
 `anthropic-ratelimit-{requests,input-tokens,output-tokens}-{limit,remaining,reset}`,
 as https://platform.claude.com/docs/en/api/rate-limits describes them; `reset` is RFC 3339.
-`anthropic-ratelimit-tokens-…` repeats whichever of the token limits is the tightest,
-so it tells nothing that the others don't.
+`anthropic-ratelimit-tokens-…` is left out: it is about whichever limit is the tightest,
+a workspace's among them, or about input and output together, and doesn't say which.
+Where it alone is short the upstream answers 429, which is heeded in any case.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sidecard.core.rate_limits import Allowance, RateLimits
 
-_PREFIX: Final = "anthropic-ratelimit-"
-_MOST: Final = 10**12
-"""A larger number is nonsense."""
+_MOST_DIGITS: Final = 12
+"""A longer number is nonsense."""
+
+_Names = tuple[str, str, str]
+
+
+def _names(limit: str) -> _Names:
+    prefix = f"anthropic-ratelimit-{limit}-"
+    return f"{prefix}limit", f"{prefix}remaining", f"{prefix}reset"
+
+
+_REQUESTS: Final = _names("requests")
+_INPUT_TOKENS: Final = _names("input-tokens")
+_OUTPUT_TOKENS: Final = _names("output-tokens")
 
 
 def rate_limits_of(headers: Mapping[str, str], wall: float) -> RateLimits | None:
     """Return what was said, None for nothing; `wall` is the time, for the moments of reset."""
-    requests = _allowance(headers, "requests", wall)
-    input_tokens = _allowance(headers, "input-tokens", wall)
-    output_tokens = _allowance(headers, "output-tokens", wall)
+    requests = _allowance(headers, _REQUESTS, wall)
+    input_tokens = _allowance(headers, _INPUT_TOKENS, wall)
+    output_tokens = _allowance(headers, _OUTPUT_TOKENS, wall)
     if requests is None and input_tokens is None and output_tokens is None:
         return None
     return RateLimits(requests, input_tokens, output_tokens)
 
 
-def _allowance(headers: Mapping[str, str], name: str, wall: float) -> Allowance | None:
+def _allowance(headers: Mapping[str, str], names: _Names, wall: float) -> Allowance | None:
     """Return one limit; None without its size, as the rest means nothing then."""
-    limit = _number(headers.get(f"{_PREFIX}{name}-limit"))
+    name, name_remaining, name_reset = names
+    limit = _number(headers.get(name))
     if not limit:
         return None
-    remaining = _number(headers.get(f"{_PREFIX}{name}-remaining"))
-    return Allowance(limit, remaining, _until(headers.get(f"{_PREFIX}{name}-reset"), wall))
+    moment = _moment(headers.get(name_reset, ""))
+    reset_s = None if moment is None else max(0.0, moment - wall)
+    return Allowance(limit, _number(headers.get(name_remaining)), reset_s)
 
 
 def _number(text: str | None) -> int | None:
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > len(str(_MOST)):
+    if text is None or not text.isdecimal() or len(text) > _MOST_DIGITS:
         return None
-    return min(int(text), _MOST)
+    return int(text)
 
 
-def _until(text: str | None, wall: float) -> float | None:
+@lru_cache(maxsize=64)
+def _moment(text: str) -> float | None:
+    """Return a moment as seconds since the epoch; answers of one second name the same ones."""
     try:
-        moment = datetime.fromisoformat(text or "")
-        return max(0.0, moment.timestamp() - wall) if moment.tzinfo else None
+        moment = datetime.fromisoformat(text)
+        return moment.timestamp() if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -1,0 +1,129 @@
+"""What outlives calls: what the layers decide on, made from the configuration.
+
+All of it belongs to one event loop. What is kept for a target is found by its name alone,
+so that routes that share a model share its breaker, its limits and what was learned of it.
+"""
+
+import random
+from collections.abc import Mapping
+
+from sidecard.config import merged
+from sidecard.config.resilience import Admission
+from sidecard.config.schema import Config
+from sidecard.core.call import LastResort, Mode, Route, Target
+from sidecard.core.clock import Clock
+from sidecard.core.note import BreakerChanged
+from sidecard.core.ports import NoteSink
+from sidecard.policy.admission import AdmissionPolicy
+from sidecard.policy.backoff import RetryPolicy
+from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
+from sidecard.policy.concurrency import AdaptivePolicy
+from sidecard.policy.gate import Gate, LimitsPolicy
+from sidecard.policy.hedge import HedgePolicy
+from sidecard.policy.keyed import Keyed
+from sidecard.policy.latency import LatencyQuantiles
+from sidecard.policy.retry_budget import RetryBudget
+from sidecard.upstream.handler import Limits
+
+
+class State:
+    """Breakers, gates, latencies and policies by name, and the one retry budget.
+
+    `routes` are the configured ones. Names that no configuration has get what is set for all.
+    """
+
+    def __init__(self, config: Config, *, notes: NoteSink, clock: Clock) -> None:
+        self._config = config
+        self._notes = notes
+        self.clock = clock
+        models = {target.model for route in config.routes.values() for target in route.targets}
+        names = config.routes.keys()
+        self.routes = _routes(config)
+        self.breakers = Keyed(self._breaker, kept=models)
+        self.gates = Keyed(self._gate, kept=models)
+        self.target_times = Keyed(lambda _: LatencyQuantiles(), kept=models)
+        self.route_times = Keyed(
+            lambda _: LatencyQuantiles(), kept=[f"{n} {m.value}" for n in names for m in Mode]
+        )
+        self.limits = Keyed(self._limits, kept=models)
+        self.retry = Keyed(self._retry, kept=names)
+        self.hedge = Keyed(self._hedge, kept=names)
+        self.retry_budget = RetryBudget(
+            ratio=config.retry.budget_ratio, floor_per_s=config.retry.budget_floor_per_s
+        )
+
+    def admission(self) -> tuple[AdmissionPolicy, dict[str, AdmissionPolicy]]:
+        """Return the places that all share, and those that a route has of its own."""
+        config = self._config
+        own = {name: merged.admission_of(config, name) for name in config.routes}
+        return (
+            _admission(config.admission),
+            {name: _admission(section) for name, section in own.items() if section is not None},
+        )
+
+    def usual_s(self, target: str) -> float | None:
+        """Return the 95th percentile of a target's first-event times, None until it is known."""
+        return self.target_times(target).quantile(0.95)
+
+    def _breaker(self, model: str) -> Breaker:
+        policy = BreakerPolicy(**merged.breaker_of(self._config, model).model_dump())
+
+        def changed(change: Change) -> None:
+            before, after = change.before.value, change.after.value
+            self._notes(BreakerChanged(model, before, after, change.why))
+
+        return Breaker(policy, chance=random.random, on_change=changed)
+
+    def _gate(self, model: str) -> Gate:
+        return Gate(LimitsPolicy(**merged.limits_of(self._config, model).model_dump()))
+
+    def _limits(self, model: str) -> Limits:
+        timeouts = merged.timeouts_of(self._config, model)
+        upstream = self._config.upstream
+        return Limits(
+            first_event_s=timeouts.first_event_s,
+            idle_s=timeouts.idle_s,
+            max_answer_bytes=upstream.max_answer_bytes,
+            unstreamed_max_tokens=upstream.unstreamed_max_tokens,
+        )
+
+    def _retry(self, route: str) -> RetryPolicy:
+        section = merged.retry_of(self._config, route)
+        return RetryPolicy(
+            max_attempts=section.max_attempts,
+            base_s=section.base_s,
+            max_delay_s=section.max_delay_s,
+            max_retry_after_s=section.max_retry_after_s,
+        )
+
+    def _hedge(self, route: str) -> HedgePolicy:
+        return HedgePolicy(**merged.hedge_of(self._config, route).model_dump())
+
+
+def _routes(config: Config) -> Mapping[str, Route]:
+    return {
+        name: Route(
+            name=name,
+            targets=tuple([Target(t.model, t.max_output_tokens) for t in route.targets]),
+            max_tokens=route.max_tokens,
+            max_attempts=merged.retry_of(config, name).max_attempts_per_call,
+            last_resorts=frozenset([LastResort(resort) for resort in route.last_resorts]),
+            static_message=route.static_message,
+            continue_stream=route.continue_stream,
+        )
+        for name, route in config.routes.items()
+    }
+
+
+def _admission(section: Admission) -> AdmissionPolicy:
+    adaptive = None
+    if section.adaptive:
+        adaptive = AdaptivePolicy(
+            min_limit=section.adaptive_min, tolerance=section.adaptive_tolerance
+        )
+    return AdmissionPolicy(
+        in_flight=section.in_flight,
+        queue=section.queue,
+        batch_max_wait_s=section.batch_max_wait_s,
+        adaptive=adaptive,
+    )

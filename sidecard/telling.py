@@ -1,0 +1,55 @@
+"""What the daemon tells of its state: the status document, and the gauges of the metrics."""
+
+from collections.abc import Iterator
+
+from sidecard.core.jsonio import JsonObject
+from sidecard.core.version import VERSION
+from sidecard.layers.admit import Admit
+from sidecard.policy.breaker import State as BreakerState
+from sidecard.state import State
+
+Gauge = tuple[str, dict[str, str], float]
+
+
+def status(state: State, admit: Admit, *, unready: str | None, uptime_s: float) -> JsonObject:
+    """Return all that an operator may ask of a running daemon, as JSON can say it."""
+    now = state.clock.now()
+    return {
+        "version": VERSION,
+        "uptime_s": round(uptime_s, 1),
+        "ready": True if unready is None else unready,
+        "routes": {
+            name: [target.name for target in route.targets] for name, route in state.routes.items()
+        },
+        "targets": [
+            {
+                "target": target,
+                "breaker": breaker.status(now),
+                "limits": state.gates(target).status(now),
+            }
+            for target, breaker in state.breakers
+        ],
+        "admission": {
+            name or "shared": places.status() for name, places in admit.bulkheads().items()
+        },
+        "retry_budget": state.retry_budget.status(now),
+    }
+
+
+def gauges(state: State, admit: Admit) -> Iterator[Gauge]:
+    """Yield what is read at each scrape: a gauge's name, its labels and its value."""
+    now = state.clock.now()
+    for target, breaker in state.breakers:
+        for known in BreakerState:
+            labels = {"target": target, "state": known.value}
+            yield "sidecard_breaker_state", labels, float(breaker.state is known)
+    for name, places in admit.bulkheads().items():
+        route = {"places": name or "shared"}
+        told = places.status()
+        yield "sidecard_in_flight", route, float(places.in_flight)
+        yield "sidecard_in_flight_limit", route, float(places.limit)
+        for priority in ("interactive", "batch"):
+            waiting = told[priority]
+            if isinstance(waiting, int):
+                yield "sidecard_queued", {**route, "priority": priority}, float(waiting)
+    yield "sidecard_retry_budget", {}, state.retry_budget.status(now)["left"]

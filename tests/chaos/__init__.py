@@ -1,0 +1,1 @@
+"""Faults under load, with real processes: what has to hold whatever happens."""
