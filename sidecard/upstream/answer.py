@@ -101,7 +101,9 @@ class AnswerStream:
         self._left_bytes -= len(data)
         if self._left_bytes < 0:
             msg = "the answer is larger than upstream.max_answer_bytes allows"
-            raise self._failed(UpstreamInterrupted(msg, target=self._target))
+            error = UpstreamInterrupted(msg, target=self._target)
+            error.should_retry = False  # Another would be as large, and cost as much.
+            raise self._failed(error)
         return data
 
     def _failed(self, error: UpstreamError) -> UpstreamError:

@@ -137,6 +137,25 @@ async def test_a_stream_that_breaks_goes_on_elsewhere() -> None:
         assert (answer.target, answer.degraded) == (HAIKU, True)
 
 
+async def test_a_stream_that_cannot_be_continued_starts_anew() -> None:
+    """Where no model takes a prefilled turn, the caller is told to drop what came."""
+    async with Simulator() as sim, served(sim) as (_, caller):
+        whole = (await caller.Generate(QUESTION)).text
+        broken = {"fault": "truncate", "after_events": 9}
+        sim.play(Script.of(broken, {"fault": "no_prefill", "times": "always"}))
+        asked = pb.GenerateRequest()
+        asked.CopyFrom(QUESTION)
+        asked.fallback.continue_stream = True
+        streamed = await read(caller.StreamGenerate(asked))
+        events = [event for message in streamed.messages for event in message.events]
+        kinds = [event.WhichOneof("event") for event in events]
+        began = kinds.index("restarted")
+        assert "".join([event.text_delta for event in events[:began]])
+        assert "".join([event.text_delta for event in events[began:]]) == whole
+        answer = streamed.messages[-1].response
+        assert (answer.target, answer.degraded) == (HAIKU, True)
+
+
 async def test_a_stream_that_breaks_is_aborted_by_default() -> None:
     """Without it the stream ends with ABORTED and is never told whole."""
     async with Simulator() as sim, served(sim) as (_, caller):

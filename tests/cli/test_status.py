@@ -1,0 +1,114 @@
+"""`sidecard status`: the table for people, the document for machines, and no daemon at all."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from sidecard.server.admin import AdminServer
+from sidecard.server.told import Told
+from tests.support.daemon import environment
+from tests.support.rawserver import unused_port
+
+DOCUMENT: dict[str, Any] = {
+    "version": "0.1.0",
+    "uptime_s": 3_725.0,
+    "ready": True,
+    "targets": [
+        {
+            "target": "claude-sonnet-5-5",
+            "breaker": {
+                "state": "half_open",
+                "failure_rate": 0.625,
+                "slow_rate": 0.0,
+                "calls": 16,
+                "opened_for_s": 75.2,
+                "retry_after_s": 4.25,
+                "trips": 1,
+            },
+            "limits": {
+                "closed_s": 0.0,
+                "requests": {"per_minute": 50, "room": 12, "from_headers": True},
+            },
+        },
+        {
+            "target": "claude-haiku-5-5",
+            "breaker": {"state": "closed", "failure_rate": 0.0, "slow_rate": 0.0, "calls": 3},
+            "limits": {"closed_s": 12.0},
+        },
+    ],
+    "admission": {
+        "shared": {
+            "in_flight": 7,
+            "limit": 1024,
+            "interactive": 2,
+            "batch": 1,
+            "refused": {"queue": 3, "deadline": 0},
+        }
+    },
+    "retry_budget": {"left": 9},
+}
+
+
+@pytest_asyncio.fixture
+async def address() -> AsyncIterator[str]:
+    server = AdminServer("127.0.0.1:0", Told(lambda: DOCUMENT, lambda _: (b"", ""), lambda: None))
+    await server.start()
+    yield server.address
+    await server.stop()
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Return the command's exit status and what it printed."""
+    import asyncio  # noqa: PLC0415  # a process beside the server's loop
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sidecard", "status", *arguments, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_the_table_tells_what_matters(address: str) -> None:
+    """Each target's breaker and limits, the places and who waits, in words and units."""
+    status, out, err = await run("--admin", address)
+    assert (status, err) == (0, "")
+    head, budget, *_ = out.splitlines()
+    assert head == "sidecard 0.1.0, ready, up 1 h 2 min"
+    assert budget == "retry budget: 9 left"
+    rows = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line}
+    assert rows["claude-sonnet-5-5"] == (
+        "claude-sonnet-5-5 half-open 62 % 0 % 16 1 min 15 s ago in 4.2 s requests 12/50"
+    )
+    assert rows["claude-haiku-5-5"] == "claude-haiku-5-5 closed 0 % 0 % 3 closed for 12 s"
+    assert rows["shared"] == "shared 7 of 1024 2 1 3 queue"
+
+
+async def test_the_document_as_it_is(address: str) -> None:
+    """`--json` is for machines."""
+    status, out, _ = await run("--admin", address, "--json")
+    assert status == 0
+    assert json.loads(out) == DOCUMENT
+
+
+async def test_no_daemon_is_one_sentence() -> None:
+    """Nobody there is said in one line, without a traceback, and is a failure."""
+    status, out, err = await run("--admin", f"127.0.0.1:{unused_port()}")
+    assert (status, out) == (1, "")
+    assert err.startswith("sidecard status: no daemon tells its status on 127.0.0.1:")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:", ":7412", "host:port"])
+async def test_an_address_that_is_none(address: str) -> None:
+    """Is told before anything is asked."""
+    status, _, err = await run("--admin", address)
+    assert (status, err) == (
+        2,
+        f"sidecard status: {address} is no address; expected host:port\n",
+    )
