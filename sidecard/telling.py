@@ -1,5 +1,6 @@
 """What the daemon tells of its state: the status document, and the gauges of the metrics."""
 
+import asyncio
 from collections.abc import Iterator
 
 from sidecard.core.jsonio import JsonObject
@@ -18,6 +19,7 @@ def status(state: State, admit: Admit, *, unready: str | None, uptime_s: float) 
         "version": VERSION,
         "uptime_s": round(uptime_s, 1),
         "ready": True if unready is None else unready,
+        "tasks": len(asyncio.all_tasks()),
         "routes": {
             name: [target.name for target in route.targets] for name, route in state.routes.items()
         },

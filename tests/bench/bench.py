@@ -1,5 +1,6 @@
 """A run's means: what is measured, with what, how often, and what came out so far."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.bench.figures import Round
-from tests.bench.processes import Cores, LoadProcess, Running, listening
+from tests.bench.processes import Cores, LoadProcess, Running, Worker, listening
 from tests.bench.subjects import Subject
 
 
@@ -27,8 +28,17 @@ class Counts:
     burst: int = 60
     streams: int = 1_000
     settle_s: float = 0.3
-    fresh_budget_s: float = 75.0
-    whole_budget_s: float = 140.0
+    inside_rounds: int = 7
+    loops: int = 500
+    layered: int = 500
+    held: int = 500
+    kept_rounds: int = 8
+    kept_s: float = 0.75
+    kept_per_s: int = 300
+    few: int = 16
+    many: int = 2_000
+    fresh_budget_s: float = 95.0
+    whole_budget_s: float = 145.0
 
 
 @dataclass
@@ -52,6 +62,7 @@ class Bench:
     subjects: Sequence[Subject]
     upstream: Running
     load: LoadProcess
+    inside: Worker
     cores: Cores
     counts: Counts
     log: Path
@@ -71,3 +82,8 @@ class Bench:
         async with subject.run(self.upstream, self.cores, self.log) as running:
             await listening(running)
             yield running
+
+
+def tell(what: str, number: int, of: int) -> None:
+    """Say on standard error which round of what begins, counted from 0."""
+    print(f"{what}: round {number + 1} of {of}", file=sys.stderr, flush=True)

@@ -5,16 +5,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal, TypeAlias
 
-from tests.bench.subjects import RELAY, SIDECARD
+from tests.bench.subjects import BARE, RELAY, SIDECARD
 
-Group: TypeAlias = Literal["unary", "first", "burst", "memory", "start", "streams"]
+Group: TypeAlias = Literal[
+    "unary",
+    "first",
+    "burst",
+    "memory",
+    "start",
+    "streams",
+    "waiting",
+    "decisions",
+    "layers",
+    "flat",
+]
 Round: TypeAlias = Mapping[str, float]
 """One measurement of each subject, one right after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something that is measured. `of`: what the target limits; without one it is for reading."""
+    """Something that is measured. `of`: what the target limits; without one it is for reading.
+
+    `floor` is what the ratio is to: the relay, or in one process what does the least there.
+    """
 
     key: str
     group: Group
@@ -23,10 +37,15 @@ class Figure:
     digits: int
     of: Literal["ratio", "value", "nothing"] = "nothing"
     target: float = 0.0
+    floor: str = RELAY
+
+
+def _decision(key: str, title: str) -> Figure:
+    return Figure(key, "decisions", title, "µs", 2, "value", 5.0, BARE)
 
 
 FIGURES: Final = (
-    Figure("unary_cpu", "unary", "unary, CPU per call @16", "µs", 0, "ratio", 1.35),
+    Figure("unary_cpu", "unary", "unary, CPU per call @16, all layers", "µs", 0, "ratio", 1.5),
     Figure("unary_added", "unary", "unary, added p50 @1", "ms", 3, "ratio", 1.3),
     Figure("first_added", "first", "first delta, added p50 @1", "ms", 3, "ratio", 1.3),
     Figure("burst_cpu", "burst", "burst of 200, CPU per delta", "µs", 2, "value", 7.0),
@@ -34,6 +53,34 @@ FIGURES: Final = (
     Figure("idle_pss", "memory", "idle memory, PSS", "MB", 1),
     Figure("start", "start", "start to first answer", "s", 3, "value", 0.8),
     Figure("stream_rss", "streams", "1,000 open streams, RSS each", "KB", 1, "value", 60.0),
+    Figure("waiting_few", "waiting", "300 calls/s, CPU per call @16", "µs", 0),
+    Figure("waiting_many", "waiting", "300 calls/s, CPU per call @2,000", "µs", 0),
+    Figure("waiting_flat", "waiting", "300 calls/s, @2,000 / @16", "times", 2, "value", 1.3),
+    _decision("breaker", "breaker: ask, succeeded; each"),
+    _decision("gate_passes", "gate, 3 limits: need, wait_s, take; together"),
+    _decision("gate_told", "gate, 3 limits: answered"),
+    _decision("gate_settled", "gate, 3 limits: ended"),
+    Figure("gate_attempt", "decisions", "gate, 3 limits: all five", "µs", 2, floor=BARE),
+    _decision("line_waits", "line, 1,000 waiting: come, go; each"),
+    _decision("admission_free", "admission, nobody waiting: enter, leave; each"),
+    _decision("admission_queued", "admission, 1,000 waiting: enter, leave; each"),
+    _decision("admission_refused", "admission, 1,000 waiting, full: enter, refused"),
+    _decision("admission_displaced", "admission, 1,000 waiting, full: displace, leave, come; each"),
+    _decision("verdict", "backoff: verdict"),
+    _decision("retry_budget", "retry budget: deposit, withdraw; each"),
+    _decision("latency_record", "latency: record"),
+    _decision("latency_quantile", "latency: quantile"),
+    _decision("adaptive", "adaptive limit: succeeded, limit"),
+    Figure("layers_unary", "layers", "layers, unary call", "µs", 1, floor=BARE),
+    Figure("layers_everything", "layers", "the same, hedging and adapting", "µs", 1, floor=BARE),
+    Figure("layers_stream", "layers", "layers, stream of 200, each delta", "µs", 2, floor=BARE),
+    Figure("layers_continued", "layers", "the same, to be continued", "µs", 2, floor=BARE),
+    Figure("flat_1", "flat", "layers and task, call @1", "µs", 1, floor=BARE),
+    Figure("flat_16", "flat", "layers and task, call @16", "µs", 1, floor=BARE),
+    Figure("flat_256", "flat", "layers and task, call @256", "µs", 1, floor=BARE),
+    Figure("flat_2000", "flat", "layers and task, call @2,000", "µs", 1, floor=BARE),
+    Figure("flat", "flat", "layers and task, @2,000 / @1", "times", 2, "value", 1.3, BARE),
+    Figure("flat_net", "flat", "layers less floor, @2,000 / @1", "times", 2, "value", 1.3, BARE),
 )
 
 
@@ -79,7 +126,7 @@ def row_of(figure: Figure, rounds: Sequence[Round]) -> Row:
     """Put a figure's rounds together. The ratio is taken within each round, the median after."""
     names = [name for name in rounds[0] if all(name in each for each in rounds)]
     spreads = {name: Spread.of([each[name] for each in rounds]) for name in names}
-    if not {SIDECARD, RELAY} <= spreads.keys():
+    if not {SIDECARD, figure.floor} <= spreads.keys():
         return Row(figure, spreads, None)
-    ratios = [each[SIDECARD] / each[RELAY] for each in rounds]
+    ratios = [each[SIDECARD] / each[figure.floor] for each in rounds]
     return Row(figure, spreads, Spread.of(ratios))

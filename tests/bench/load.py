@@ -10,23 +10,25 @@ import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from time import monotonic_ns, perf_counter_ns, process_time_ns
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 import uvloop
 
 from sidecard.v1 import generation_pb2 as pb
-from tests.bench import direct, payload
+from tests.bench import direct, keeping, payload
+from tests.bench.jobs import Job, Kind, Took
 from tests.bench.usage import cpu_ns
 
-Kind: TypeAlias = Literal["unary", "first", "burst"]
-Op: TypeAlias = Literal["calls", "direct", "check", "first_answer", "hold", "let_go"]
 Once: TypeAlias = Callable[[], Awaitable[int]]
 
 TIMEOUT_S: Final = 30.0
 _SETTLE_S: Final = 0.02
+_ANSWERED: Final = 0.95
+"""The share of the time between a kept call and its next one for which the mock waits."""
 _SERVICE: Final = "/sidecard.v1.GenerationService/"
 _PROMPTS: Final = {"unary": payload.PLAIN, "first": payload.PACED, "burst": payload.BURST}
 _DELTAS: Final = {
@@ -37,34 +39,13 @@ _DELTAS: Final = {
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to do at which port; `watch` names processes whose CPU time is counted meanwhile."""
-
-    op: Op
-    port: int
-    kind: Kind = "unary"
-    calls: int = 1
-    concurrency: int = 1
-    watch: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """What a job took: nanoseconds of each call, and of CPU for each one watched and ourselves."""
-
-    latencies_ns: tuple[int, ...] = ()
-    cpu_ns: tuple[int, ...] = ()
-    own_cpu_ns: int = 0
-    at_ns: int = 0
-
-
 class Load:
     """Does one job after the other. One channel a port, as an application has one."""
 
     def __init__(self) -> None:
         self._channels: dict[int, grpc.aio.Channel] = {}
         self._held: list[grpc.aio.UnaryStreamCall[bytes, bytes]] = []
+        self._kept = keeping.Kept()
 
     async def do(self, job: Job) -> Took:
         """Do a job; raises whatever fails, since a bench of failures is none."""
@@ -88,6 +69,8 @@ class Load:
                     call.cancel()
                 self._held.clear()
                 await self._channels.pop(job.port).close()
+            case "keep" | "watch" | "stop_keeping":
+                return await self._keep(job)
         return Took()
 
     def _once(self, job: Job) -> Once:
@@ -144,6 +127,32 @@ class Load:
         while not _text(await call.read()):
             pass
 
+    async def _keep(self, job: Job) -> Took:
+        """Do a job that is about calls which are kept up."""
+        if job.op == "watch":
+            return await self._watch(job)
+        if job.op == "stop_keeping":
+            await self._kept.stop()
+            await self._close()
+        else:
+            request = _prompt(payload.waiting(job.seconds * _ANSWERED))
+            ask = partial(_unary(self._channel(job.port)), request, timeout=TIMEOUT_S)
+            self._kept.start(job.port, ask, job.concurrency, job.seconds)
+        return Took()
+
+    async def _close(self) -> None:
+        """Leave all servers."""
+        for port in list(self._channels):
+            await self._channels.pop(port).close()
+
+    async def _watch(self, job: Job) -> Took:
+        """Count for `job.seconds` what is answered and used."""
+        before, answered = [cpu_ns(pid) for pid in job.watch], self._kept.answered()
+        await asyncio.sleep(job.seconds)
+        used = [cpu_ns(pid) - start for pid, start in zip(job.watch, before, strict=True)]
+        more = [now - then for now, then in zip(self._kept.answered(), answered, strict=True)]
+        return Took(cpu_ns=tuple(used), answered=tuple(more))
+
     def _channel(self, port: int) -> grpc.aio.Channel:
         if port not in self._channels:
             self._channels[port] = grpc.aio.insecure_channel(f"127.0.0.1:{port}", _OPTIONS)
@@ -176,7 +185,11 @@ def _stream(channel: grpc.aio.Channel) -> "grpc.aio.UnaryStreamMultiCallable[byt
 
 
 def _request(kind: Kind) -> bytes:
-    return pb.GenerateRequest(prompt=_PROMPTS[kind]).SerializeToString()
+    return _prompt(_PROMPTS[kind])
+
+
+def _prompt(text: str) -> bytes:
+    return pb.GenerateRequest(prompt=text).SerializeToString()
 
 
 def _text(message: object) -> str:

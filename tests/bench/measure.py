@@ -6,10 +6,10 @@ from statistics import median
 from typing import Final, TypeAlias
 
 from tests.bench.bench import Bench
-from tests.bench.load import Job, Kind
+from tests.bench.jobs import InsideJob, Job, Kind
 from tests.bench.payload import BURST_DELTAS
 from tests.bench.processes import Running
-from tests.bench.subjects import Subject
+from tests.bench.subjects import BARE, SIDECARD, Subject
 from tests.bench.usage import memory
 
 Servers: TypeAlias = Mapping[Subject, Running]
@@ -65,6 +65,13 @@ async def burst(bench: Bench, servers: Servers) -> None:
         took = await bench.load.do(Job("calls", running.port, "burst", calls, watch=watch))
         cpu[subject.name] = took.cpu_ns[0] / calls / BURST_DELTAS / 1e3
     bench.results.add("burst_cpu", cpu)
+
+
+async def inside(bench: Bench, job: InsideJob) -> None:
+    """What is decided for a call, and the layers that ask for it, in a process of its own."""
+    found: dict[str, list[float]] = await bench.inside.ask(job)
+    for key, values in found.items():
+        bench.results.add(key, dict(zip((SIDECARD, BARE), values, strict=False)))
 
 
 async def idle(bench: Bench) -> None:

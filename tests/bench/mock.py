@@ -18,6 +18,8 @@ _ENDING: Final = payload.ending()
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _PACE_S: Final = 0.001
+_WAITS: Final = b"[waits "
+_WAITS_DIGITS: Final = 5
 
 
 class Mock(asyncio.Protocol):
@@ -41,7 +43,7 @@ class Mock(asyncio.Protocol):
 
     def _answer(self, request: bytes) -> None:
         if b'"stream":true' not in request and b'"stream": true' not in request:
-            self._transport.write(_UNARY)
+            self._answer_whole(request)
         elif b"[burst]" in request:
             self._transport.write(_BURST)
         elif b"[paced]" in request:
@@ -51,6 +53,19 @@ class Mock(asyncio.Protocol):
             self._transport.write(_PREAMBLE + _DELTA)
         else:
             self._transport.write(_STREAM)
+
+    def _answer_whole(self, request: bytes) -> None:
+        at = request.find(_WAITS)
+        if at < 0:
+            self._transport.write(_UNARY)
+            return
+        begin = at + len(_WAITS)
+        wait_s = int(request[begin : begin + _WAITS_DIGITS]) / 1e3
+        self._loop.call_later(wait_s, self._write, _UNARY)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def _pace(self, left: int) -> None:
         if not left:

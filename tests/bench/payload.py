@@ -28,6 +28,8 @@ PACED: Final = _QUESTION + "[paced]"
 """The preamble, then the first delta in a write of its own, then one each millisecond."""
 HELD: Final = _QUESTION + "[held]"
 """The preamble and one delta; then the stream stays open."""
+WAITED: Final = _QUESTION + "[waits {} ms]"
+"""Answered as the plain one after so many milliseconds, 5 digits."""
 
 _ID: Final = "msg_01XFDUDYJgAACzvnptvVoYEL"
 _USAGE: Final = {
@@ -38,17 +40,21 @@ _USAGE: Final = {
     "output_tokens": 48,
     "service_tier": "standard",
 }
-# What the API's answers carry beside their length and type.
+# What the API's answers carry beside their length and type. Each of the three limits is told,
+# so that each is metered, and is so high that none ever holds up.
 _HEADERS: Final = (
     b"Date: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
     b"Connection: keep-alive\r\n"
     b"Cache-Control: no-cache\r\n"
-    b"anthropic-ratelimit-requests-limit: 4000\r\n"
-    b"anthropic-ratelimit-requests-remaining: 3999\r\n"
+    b"anthropic-ratelimit-requests-limit: 900000000\r\n"
+    b"anthropic-ratelimit-requests-remaining: 899999000\r\n"
     b"anthropic-ratelimit-requests-reset: 2026-11-23T12:00:00Z\r\n"
-    b"anthropic-ratelimit-tokens-limit: 480000\r\n"
-    b"anthropic-ratelimit-tokens-remaining: 479000\r\n"
-    b"anthropic-ratelimit-tokens-reset: 2026-11-23T12:00:00Z\r\n"
+    b"anthropic-ratelimit-input-tokens-limit: 900000000\r\n"
+    b"anthropic-ratelimit-input-tokens-remaining: 899999000\r\n"
+    b"anthropic-ratelimit-input-tokens-reset: 2026-11-23T12:00:00Z\r\n"
+    b"anthropic-ratelimit-output-tokens-limit: 900000000\r\n"
+    b"anthropic-ratelimit-output-tokens-remaining: 899999000\r\n"
+    b"anthropic-ratelimit-output-tokens-reset: 2026-11-23T12:00:00Z\r\n"
     b"request-id: req_018EeWyXxfu5pfWkrYcMdjWG\r\n"
     b"strict-transport-security: max-age=31536000; includeSubDomains; preload\r\n"
     b"Server: cloudflare\r\n"
@@ -78,6 +84,11 @@ def message(**fields: Any) -> dict[str, Any]:
         "usage": _USAGE,
     }
     return {**whole, **fields}
+
+
+def waiting(wait_s: float) -> str:
+    """Return the prompt that is answered after so many seconds."""
+    return WAITED.format(f"{round(wait_s * 1e3):05}")
 
 
 def request(prompt: str, *, stream: bool) -> bytes:

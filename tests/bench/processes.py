@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic_ns
-from typing import Final
+from typing import Any, Final
 
-from tests.bench.load import Job, Took
+from tests.bench.jobs import InsideJob, Job, Took
 from tests.support.daemon import environment
 
 ROOT: Final = Path(__file__).parents[2]
@@ -144,21 +144,29 @@ async def mock_upstream(cores: Cores) -> AsyncIterator[Running]:
         yield running
 
 
-class LoadProcess:
-    """The process that makes the calls."""
+class Worker:
+    """A process that does jobs: a line of JSON for each, and a line for its result."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self._child = child
 
-    async def do(self, job: Job) -> Took:
+    async def ask(self, job: Job | InsideJob) -> Any:
         """Have a job done; raises `RuntimeError` when it failed, with the reason on stderr."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         self._child.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
         line = await self._child.stdout.readline()
         if not line:
-            raise RuntimeError(f"the load failed at {job}")
-        return Took(**json.loads(line))
+            raise RuntimeError(f"the bench's own process failed at {job}")
+        return json.loads(line)
+
+
+class LoadProcess(Worker):
+    """The process that makes the calls."""
+
+    async def do(self, job: Job) -> Took:
+        """Have a job done, as `ask`."""
+        return Took(**await self.ask(job))
 
 
 @asynccontextmanager
@@ -167,3 +175,11 @@ async def load(cores: Cores) -> AsyncIterator[LoadProcess]:
     pipe = asyncio.subprocess.PIPE
     async with process(module("load"), plain_environment(), cores.rest, stdout=pipe) as child:
         yield LoadProcess(child)
+
+
+@asynccontextmanager
+async def inside(cores: Cores) -> AsyncIterator[Worker]:
+    """Run a process for what is measured within one, where else the subjects run."""
+    pipe = asyncio.subprocess.PIPE
+    async with process(module("inside"), plain_environment(), cores.subject, stdout=pipe) as child:
+        yield Worker(child)

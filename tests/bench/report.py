@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from tests.bench.bench import Counts, Results
 from tests.bench.figures import FIGURES, Figure, Row, row_of
-from tests.bench.subjects import ECHO, RELAY, SIDECARD
+from tests.bench.subjects import BARE, ECHO, RELAY, SIDECARD
 from tests.bench.usage import Machine
 
 REFERENCE_ECHO_US: Final = 105.0
 """CPU of a call @16 to the echo floor on the machine that set the absolute targets."""
 
 _COLUMNS: Final = ("figure", SIDECARD, RELAY, ECHO, "sidecard / relay", "target", "verdict")
+_INSIDE: Final = ("within one process", SIDECARD, BARE, "sidecard / bare", "target", "verdict")
 
 
 def rows(results: Results) -> list[Row]:
@@ -26,17 +27,28 @@ def rows(results: Results) -> list[Row]:
 
 
 def table(measured: Iterable[Row]) -> str:
-    """Return the table, columns aligned."""
-    lines = [_COLUMNS, *[_cells(row) for row in measured]]
+    """Return the table, columns aligned; below it that of what is measured in one process."""
+    every = list(measured)
+    inside = [row for row in every if row.figure.floor == BARE]
+    outside = [row for row in every if row.figure.floor != BARE]
+    tables = []
+    if outside:
+        tables.append(_aligned([_COLUMNS, *[_cells(r, (RELAY, ECHO)) for r in outside]]))
+    if inside:
+        tables.append(_aligned([_INSIDE, *[_cells(r, (BARE,)) for r in inside]]))
+    return "\n\n".join(tables)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
     padded.insert(1, ["-" * width for width in widths])
     return "\n".join(["  ".join(line).rstrip() for line in padded])
 
 
-def _cells(row: Row) -> Sequence[str]:
+def _cells(row: Row, floors: Sequence[str]) -> Sequence[str]:
     figure, ratio = row.figure, row.ratio
-    values = [_value(row, name) for name in (SIDECARD, RELAY, ECHO)]
+    values = [_value(row, name) for name in (SIDECARD, *floors)]
     spread = f"{ratio.median:.2f} ({ratio.least:.2f} - {ratio.most:.2f})" if ratio else "-"
     return (f"{figure.title}, {figure.unit}", *values, spread, _target(figure), row.verdict)
 
@@ -64,6 +76,12 @@ def notes(results: Results) -> Iterator[str]:
     )
     yield from _over_by_floor(rows(results))
     yield from _pace(rows(results))
+    if any(row.figure.floor == BARE for row in rows(results)):
+        yield (
+            "Within one process, bare is the innermost handler without layers, with its task where "
+            "it says so; for a decision, a function that does nothing. A call of the layers is all "
+            "that is decided for it, with all three limits of the target."
+        )
     costs = results.costs
     if own := costs.get("load_cpu_us"):
         by = ", ".join(f"{_median(own, name):,.0f} against {name}" for name in own[0])
@@ -121,6 +139,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "unit": row.figure.unit,
         "subjects": {name: asdict(spread) for name, spread in row.spreads.items()},
         "ratio": asdict(row.ratio) if row.ratio else None,
+        "floor": row.figure.floor,
         "limits": row.figure.of,
         "target": row.figure.target,
         "verdict": row.verdict,

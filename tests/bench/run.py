@@ -1,17 +1,16 @@
 """One run: the groups in turn, the subjects in turn within each round."""
 
 import resource
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tests.bench import measure
-from tests.bench.bench import Bench, Counts, Results
+from tests.bench import kept, measure
+from tests.bench.bench import Bench, Counts, Results, tell
 from tests.bench.figures import Group
-from tests.bench.load import Job, Kind
-from tests.bench.processes import Cores, Running, load, mock_upstream
+from tests.bench.jobs import InsideJob, Job, Kind, What
+from tests.bench.processes import Cores, Running, inside, load, mock_upstream
 from tests.bench.subjects import Subject
 
 WARM: Mapping[Kind, measure.WarmRound] = {
@@ -41,13 +40,34 @@ async def run(
             subjects,
             upstream=await closing.enter_async_context(mock_upstream(cores)),
             load=await closing.enter_async_context(load(cores)),
+            inside=await closing.enter_async_context(inside(cores)),
             cores=cores,
             counts=counts,
             log=Path(folder) / "log",
             results=results,
         )
+        await _inside(bench, groups)
+        if "waiting" in groups:
+            await kept.waiting(bench)
         await _fresh(bench, groups)
         await _warm(bench, groups)
+
+
+async def _inside(bench: Bench, groups: Collection[Group]) -> None:
+    """Measure what needs no server."""
+    counts = bench.counts
+    times: Mapping[What, int] = {
+        "decisions": counts.loops,
+        "layers": counts.layered,
+        "flat": counts.held,
+    }
+    chosen = {what: each for what, each in times.items() if what in groups}
+    if not chosen:
+        return
+    for number in bench.rounds(counts.inside_rounds, counts.fresh_budget_s):
+        tell(", ".join(chosen), number, counts.inside_rounds)
+        for what, each in chosen.items():
+            await measure.inside(bench, InsideJob(what, each))
 
 
 async def _fresh(bench: Bench, groups: Collection[Group]) -> None:
@@ -59,7 +79,7 @@ async def _fresh(bench: Bench, groups: Collection[Group]) -> None:
         async with bench.serving(subject):
             pass
     for number in bench.rounds(counts.fresh_rounds, counts.fresh_budget_s):
-        _tell(", ".join(chosen), number, counts.fresh_rounds)
+        tell(", ".join(chosen), number, counts.fresh_rounds)
         for group in chosen:
             await FRESH[group](bench)
 
@@ -73,7 +93,7 @@ async def _warm(bench: Bench, groups: Collection[Group]) -> None:
         for subject, running in servers.items():
             await _warm_up(bench, subject, running)
         for number in bench.rounds(counts.rounds, counts.whole_budget_s):
-            _tell(", ".join(kinds), number, counts.rounds)
+            tell(", ".join(kinds), number, counts.rounds)
             # Each goes first as often as last, as a machine gets faster or slower meanwhile.
             turn = dict(list(servers.items())[:: -1 if number % 2 else 1])
             for kind in kinds:
@@ -102,7 +122,3 @@ def _raise_open_files() -> None:
     """Let this process and those it starts have the files that 1,000 open streams take."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tell(what: str, number: int, of: int) -> None:
-    print(f"{what}: round {number + 1} of {of}", file=sys.stderr, flush=True)

@@ -12,6 +12,8 @@ from tests.bench.processes import Cores, Running, free_port, module, plain_envir
 SIDECARD: Final = "sidecard"
 RELAY: Final = "relay"
 ECHO: Final = "echo"
+BARE: Final = "bare"
+"""The floor of what is measured within one process: the same without the layer or the decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def _settings(ports: Ports) -> Mapping[str, str]:
         "ANTHROPIC_API_KEY": "sk-ant-bench-0000000000",
         "SIDECARD_UPSTREAM__BASE_URL": f"http://127.0.0.1:{ports.upstream}",
         "SIDECARD_LISTEN__GRPC": f"127.0.0.1:{ports.own}",
+        "SIDECARD_ADMISSION__IN_FLIGHT": "4096",
     }
 
 

@@ -32,11 +32,15 @@ FAST = {
 }
 
 
-async def nothing_left(daemon: Daemon, sim: Simulator) -> None:
-    """Assert that permits, waiters and connections are back, as the daemon itself tells it."""
+async def nothing_left(daemon: Daemon, sim: Simulator, tasks: int) -> None:
+    """Assert that permits, waiters, connections and tasks are back, as the daemon tells it."""
     await until(lambda: not sim.books.open)
-    shared = (await status(daemon.admin))["admission"]["shared"]
+    async with asyncio.timeout(5):
+        while (told := await status(daemon.admin))["tasks"] > tasks:  # noqa: ASYNC110  # asked
+            await asyncio.sleep(0.05)
+    shared = told["admission"]["shared"]
     assert (shared["in_flight"], shared["interactive"], shared["batch"]) == (0, 0, 0)
+    assert sum(target["limits"]["in_flight"] for target in told["targets"]) == 0
 
 
 def recovered_s(samples: list[Sample], back: float, target: str) -> float:
@@ -57,6 +61,7 @@ async def test_an_outage_of_every_target() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10)
+        tasks = (await status(daemon.admin))["tasks"]
         await steady(caller, per_s=PER_S, for_s=1, deadline_s=DEADLINE_S)
         asked_before = sim.books.requests
         began = time.monotonic()
@@ -72,7 +77,7 @@ async def test_an_outage_of_every_target() -> None:
         assert recovered_s(samples, back, "claude-sonnet-5-5") <= OPEN_S * JITTER + 0.2
         late = between(samples, back + 2 * OPEN_S * JITTER, back + 9)
         assert all(sample.answered and not sample.degraded for sample in late), tally(late)
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 async def test_an_outage_of_the_first_target() -> None:
@@ -83,6 +88,7 @@ async def test_an_outage_of_the_first_target() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10)
+        tasks = (await status(daemon.admin))["tasks"]
         down = {"fault": "status", "status": 529, "for_s": OUTAGE_S}
         sim.play(Script.of({**down, "match": {"model": "claude-sonnet-*"}}))
         samples = await steady(caller, per_s=PER_S, for_s=OUTAGE_S - 1, deadline_s=DEADLINE_S)
@@ -95,7 +101,7 @@ async def test_an_outage_of_the_first_target() -> None:
         told = (await status(daemon.admin))["targets"]
         [target] = [one for one in told if one["target"] == "claude-sonnet-5-5"]
         assert target["breaker"]["state"] in {"open", "half_open"}
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 async def test_a_storm_of_429() -> None:
@@ -106,6 +112,7 @@ async def test_a_storm_of_429() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10)
+        tasks = (await status(daemon.admin))["tasks"]
         storm = {"fault": "status", "status": 429, "headers": {"retry-after": "30"}}
         sim.play(Script.of({**storm, "for_s": 3, "match": {"model": "claude-sonnet-*"}}))
         samples = await steady(caller, per_s=PER_S, for_s=2.5, deadline_s=DEADLINE_S)
@@ -114,7 +121,7 @@ async def test_a_storm_of_429() -> None:
         assert {sample.target for sample in samples} == {"claude-haiku-5-5"}
         refused = [entry for entry in sim.books.ended if entry.status == 429]
         assert len(refused) <= 3, "only those already under way when the first 429 came"
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 async def test_a_storm_of_429_without_another_target() -> None:
@@ -125,6 +132,7 @@ async def test_a_storm_of_429_without_another_target() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10, model="claude-opus-5-5")
+        tasks = (await status(daemon.admin))["tasks"]
         storm = {"fault": "status", "status": 429, "headers": {"retry-after": "30"}}
         sim.play(Script.of({**storm, "for_s": 3}))
         samples = await steady(
@@ -133,7 +141,7 @@ async def test_a_storm_of_429_without_another_target() -> None:
         hold(samples, texts={good.text})
         assert set(tally(samples)) <= {"UPSTREAM_THROTTLED", "RATE_LIMITED"}, tally(samples)
         assert all(sample.ended - sample.began < DEADLINE_S / 2 for sample in samples)
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 async def test_a_slow_drip() -> None:
@@ -144,12 +152,13 @@ async def test_a_slow_drip() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10)
+        tasks = (await status(daemon.admin))["tasks"]
         sim.play(Script.of({"fault": "drip", "bytes_per_s": 10, "for_s": 2.0}))
         samples = await steady(caller, per_s=20, for_s=2, deadline_s=1.0)
         hold(samples, texts={good.text})
         assert not any(sample.answered for sample in samples[:10]), tally(samples)
         await asyncio.sleep(0.5)
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 async def test_a_blackhole_opens_the_breaker() -> None:
@@ -161,6 +170,7 @@ async def test_a_blackhole_opens_the_breaker() -> None:
         connected(daemon.address) as caller,
     ):
         good = await ask(caller, stream=False, deadline_s=10)
+        tasks = (await status(daemon.admin))["tasks"]
         hole = {"fault": "blackhole", "for_s": 30, "match": {"model": "claude-sonnet-*"}}
         sim.play(Script.of(hole))
         samples = await steady(caller, per_s=PER_S, for_s=3, deadline_s=0.6)
@@ -169,7 +179,7 @@ async def test_a_blackhole_opens_the_breaker() -> None:
         assert {sample.target for sample in answered} == {"claude-haiku-5-5"}
         assert len(answered) > len(samples) / 3, tally(samples)
         sim.play(Script.of())
-        await nothing_left(daemon, sim)
+        await nothing_left(daemon, sim, tasks)
 
 
 def test_the_prompt_is_no_fault() -> None:
