@@ -118,7 +118,8 @@ def build_server(config: Config, transport: Transport, *, as_json: bool) -> tupl
     state = State(config, notes=notes, clock=clock)
     calls = Calls(log)
     stack, admit = build_stack(client, state, sink=calls, notes=notes)
-    metrics = Metrics(lambda: gauges(state, admit))
+    targets = [target.model for route in config.routes.values() for target in route.targets]
+    metrics = Metrics(lambda: gauges(state, admit), targets=targets, routes=state.routes)
     calls.add(metrics.call)
     notes.add(metrics.note)
     servicer = GenerationServicer(

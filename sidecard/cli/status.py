@@ -10,6 +10,11 @@ from typing import Any, Final
 
 _DEFAULT: Final = "127.0.0.1:7412"
 _TIMEOUT_S: Final = 2.0
+_MOST_BYTES: Final = 4 << 20
+_OK: Final = 200
+_PORTS: Final = 1 << 16
+INTERRUPTED, PIPE_CLOSED = 130, 141
+"""Exit statuses of what a signal ended, as those of `sidecard call`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,16 +29,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask and print; return 0, 1 when nobody answers so, 2 for an address that is none."""
     address = arguments.admin or os.environ.get("SIDECARD_ADMIN") or _DEFAULT
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdigit() and int(port) < _PORTS):
         return _complain(f"{address} is no address; expected host:port", 2)
     try:
         document = _ask(host.strip("[]"), int(port))
+        lines = [json.dumps(document, indent=2)] if arguments.json else list(_told(document))
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Nobody reads on; and Python, which flushes at its exit, must not complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _complain(f"no daemon tells its status on {address}: {error}", 1)
-    if arguments.json:
-        print(json.dumps(document, indent=2))
-    else:
-        print("\n".join(_told(document)))
     return 0
 
 
@@ -43,44 +52,46 @@ def _ask(host: str, port: int) -> dict[str, Any]:
     try:
         connection.request("GET", "/status.json")
         answer = connection.getresponse()
-        document = json.loads(answer.read())
+        text = answer.read(_MOST_BYTES)
     finally:
         connection.close()
+    if answer.status != _OK:
+        raise ValueError(f"it answers {answer.status} {answer.reason}")
+    document = json.loads(text)
     if not isinstance(document, dict):
-        msg = "it isn't sidecard's"
-        raise ValueError(msg)  # noqa: TRY004  # as other nonsense
+        raise ValueError("it isn't sidecard's")  # noqa: TRY004  # as other nonsense
     return document
 
 
 def _told(document: dict[str, Any]) -> Iterator[str]:
     """Yield the lines for people; what a daemon of another version leaves out is left out."""
     ready = document.get("ready")
-    state = "ready" if ready is True else f"not ready: {ready}"
-    yield f"sidecard {document.get('version', '?')}, {state}, up {_time(document.get('uptime_s'))}"
-    budget = document.get("retry_budget") or {}
-    yield f"retry budget: {budget.get('left', '?')} left"
+    state = "ready" if ready is True else f"not ready: {_cell(ready)}"
+    version = _cell(document.get("version"))
+    yield f"sidecard {version}, {state}, up {_time(document.get('uptime_s'))}"
+    yield f"retry budget: {_cell(_object(document, 'retry_budget').get('left'))} left"
     yield ""
+    targets = document.get("targets")
     yield from _table(
         ("TARGET", "BREAKER", "FAILED", "SLOW", "CALLS", "OPENED", "NEXT PROBE", "LIMITS"),
-        [_target(target) for target in document.get("targets") or ()],
+        [_target(t) for t in targets if isinstance(t, dict)] if isinstance(targets, list) else [],
     )
     yield ""
-    admission = document.get("admission") or {}
     yield from _table(
         ("PLACES", "IN FLIGHT", "INTERACTIVE", "BATCH", "REFUSED"),
-        [_bulkhead(name or "shared", found) for name, found in admission.items()],
+        [_bulkhead(name, found) for name, found in _objects(_object(document, "admission"))],
     )
 
 
 def _target(target: dict[str, Any]) -> tuple[str, ...]:
-    breaker, limits = target.get("breaker") or {}, target.get("limits") or {}
+    breaker, limits = _object(target, "breaker"), _object(target, "limits")
     opened, probe = breaker.get("opened_for_s"), breaker.get("retry_after_s")
     return (
-        str(target.get("target", "?")),
-        str(breaker.get("state", "?")).replace("_", "-"),
-        f"{100 * breaker.get('failure_rate', 0):.0f} %",
-        f"{100 * breaker.get('slow_rate', 0):.0f} %",
-        str(breaker.get("calls", "?")),
+        _cell(target.get("target")),
+        _cell(breaker.get("state")).replace("_", "-"),
+        _percent(breaker.get("failure_rate")),
+        _percent(breaker.get("slow_rate")),
+        _cell(breaker.get("calls")),
         "" if opened is None else f"{_time(opened)} ago",
         f"in {_time(probe)}" if probe else "",
         _limits(limits),
@@ -91,22 +102,42 @@ def _limits(limits: dict[str, Any]) -> str:
     if closed_s := limits.get("closed_s"):
         return f"closed for {_time(closed_s)}"
     levels = [
-        f"{name.replace('_', ' ')} {found.get('room')}/{found['per_minute']}"
-        for name, found in limits.items()
-        if isinstance(found, dict) and found.get("per_minute")
+        f"{_cell(name).replace('_', ' ')} {_cell(found.get('room'))}/{_cell(found['per_minute'])}"
+        for name, found in _objects(limits)
+        if found.get("per_minute")
     ]
     return ", ".join(levels) or "none known"
 
 
 def _bulkhead(name: str, found: dict[str, Any]) -> tuple[str, ...]:
-    refused = found.get("refused") or {}
+    refused = _object(found, "refused").items()
     return (
-        name,
-        f"{found.get('in_flight', '?')} of {found.get('limit', '?')}",
-        str(found.get("interactive", "?")),
-        str(found.get("batch", "?")),
-        ", ".join([f"{number} {why}" for why, number in refused.items() if number]) or "0",
+        _cell(name or "shared"),
+        f"{_cell(found.get('in_flight'))} of {_cell(found.get('limit'))}",
+        _cell(found.get("interactive")),
+        _cell(found.get("batch")),
+        ", ".join([f"{_cell(number)} {_cell(why)}" for why, number in refused if number]) or "0",
     )
+
+
+def _object(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a part that should be an object, an empty one where it isn't."""
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _objects(found: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, part) for name, part in found.items() if isinstance(part, dict)]
+
+
+def _cell(value: object) -> str:
+    """Return a value as text that no terminal takes for a command: callers name targets."""
+    text = "?" if value is None else str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _percent(rate: object) -> str:
+    return f"{100 * rate:.0f} %" if isinstance(rate, int | float) else "?"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -116,9 +147,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _time(seconds: float | None) -> str:
+def _time(seconds: object) -> str:
     """Return a duration in its two largest units."""
-    if seconds is None:
+    if not isinstance(seconds, int | float):
         return "?"
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004

@@ -1,10 +1,17 @@
-"""One sink in front of several: what was noted goes to the log and to the metrics."""
+"""One sink in front of several: what was noted goes to the log and to the metrics.
+
+One that fails, which is a bug, takes nothing from the others and nothing from the call.
+"""
+
+import logging
 
 from sidecard.core.call import Call
 from sidecard.core.note import Note
 from sidecard.core.outcome import Outcome
 from sidecard.core.ports import CallSink, NoteSink
 from sidecard.core.reply import Head
+
+_log = logging.getLogger(__name__)
 
 
 class Calls:
@@ -20,7 +27,10 @@ class Calls:
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Tell all of them."""
         for sink in self._sinks:
-            sink(call, head, outcome, began=began)
+            try:
+                sink(call, head, outcome, began=began)
+            except Exception:  # noqa: BLE001  # logged, and the call has its answer all the same
+                _log.exception("a call wasn't noted")
 
 
 class Notes:
@@ -36,4 +46,7 @@ class Notes:
     def __call__(self, note: Note) -> None:
         """Tell all of them."""
         for sink in self._sinks:
-            sink(note)
+            try:
+                sink(note)
+            except Exception:  # noqa: BLE001  # logged, and the layer goes on with its call
+                _log.exception("a decision wasn't noted")
