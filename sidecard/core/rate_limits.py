@@ -1,10 +1,9 @@
 """What an upstream says of the limits it puts on us."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """One limit a minute: all of it, what is left of it now, and seconds until it is whole again.
 
     Each is None where the upstream didn't say.
@@ -15,8 +14,7 @@ class Allowance:
     reset_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(NamedTuple):
     """The limits of one target, as one answer told them; None for those it didn't name."""
 
     requests: Allowance | None = None

@@ -131,7 +131,7 @@ class Admission:
         if overloaded and self._adaptive is not None:
             self._adaptive.overloaded(now, began=ticket.admitted_at)
             self.limit = self._adaptive.limit
-        admitted = self._serve(now) if self._waiting else []
+        admitted = self._serve(now) if self._waiting.size else []
         self._forget(ticket.tenant)
         return admitted
 
@@ -147,7 +147,7 @@ class Admission:
             now, began=ticket.admitted_at, first_event_s=first_event_s, in_flight=self.in_flight
         )
         self.limit = self._adaptive.limit
-        return self._serve(now) if self._waiting else []
+        return self._serve(now) if self._waiting.size else []
 
     def withdraw(self, ticket: Ticket) -> None:
         """Take back a ticket that is queued; one that isn't any more stays as it is."""
@@ -163,7 +163,7 @@ class Admission:
         if now + self._wait_s(waiting.ahead(ticket)) > ticket.rank[0]:
             return self._refuse(Why.DEADLINE)
         displaced = None
-        if len(waiting) >= places:
+        if waiting.size >= places:
             displaced = waiting.to_displace(ticket) if places else None
             if displaced is None:
                 return self._refuse(Why.QUEUE)
@@ -180,7 +180,7 @@ class Admission:
         admitted: list[Ticket] = []
         if self.in_flight < self.limit:
             waiting.age(now)
-        while waiting and self.in_flight < self.limit:
+        while waiting.size and self.in_flight < self.limit:
             ticket = waiting.pop()
             self._admit(ticket, now)
             admitted.append(ticket)

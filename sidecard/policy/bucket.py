@@ -38,8 +38,10 @@ class Bucket(AsyncLimiter):
 
     def wait_s(self, amount: float, now: float, ahead: float = 0.0) -> float:
         """Return the seconds until `amount` may be taken after all of `ahead`, 0 for now."""
-        self._leak(now)
         capacity = self.max_rate
+        if self._level + ahead + amount <= capacity:
+            return 0.0  # What has leaked since it was last looked at only makes more room.
+        self._leak(now)
         over = self._level + ahead + min(amount, capacity) - capacity
         if over <= 0.0:
             return 0.0
@@ -48,9 +50,13 @@ class Bucket(AsyncLimiter):
 
     def take(self, amount: float, now: float) -> None:
         """Put `amount` in, whether or not there is room."""
-        if now > self._last_check:
-            self._leak(now)
-        self._level += amount
+        since_s = now - self._last_check
+        if since_s > 0.0:
+            level = self._level - since_s * self._rate_per_sec
+            self._level = level + amount if level > 0.0 else amount
+            self._last_check = now
+        else:
+            self._level += amount
 
     def give_back(self, amount: float, now: float) -> None:
         """Take `amount` out again, as much of it as hasn't leaked."""
@@ -60,8 +66,7 @@ class Bucket(AsyncLimiter):
 
     def set_level(self, level: float, now: float) -> None:
         """Have `level` in the bucket, and no less than nothing."""
-        if now > self._last_check:
-            self._leak(now)
+        self._last_check = max(self._last_check, now)
         self._level = max(level, 0.0)
 
     def set_rate(self, per_minute: float, now: float) -> None:

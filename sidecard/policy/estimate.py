@@ -14,6 +14,9 @@ _PER_ASCII: Final = 0.28
 _PER_OTHER: Final = 0.5
 """Tokens a character of text that isn't all ASCII: between French and Chinese."""
 _PER_MESSAGE: Final = 8
+_PLAIN_KEYS: Final = 2
+_PLAIN: Final = _PLAIN_KEYS + len("text") * _PER_ASCII
+"""What a block of plain text adds to its text: its keys and its type."""
 _IMAGE: Final = 1_600
 """What a picture costs at most: it is scaled down to about 1.15 megapixels, at 750 a token."""
 _PER_FILE_BYTE: Final = 0.02
@@ -30,7 +33,11 @@ def input_tokens(messages: Sequence[JsonObject], parameters: Mapping[str, object
         if isinstance(value, str):
             tokens += len(value) * (_PER_ASCII if value.isascii() else _PER_OTHER)
         elif isinstance(value, dict):
-            if value.get("type") == "base64":
+            text = value.get("text")
+            if len(value) == _PLAIN_KEYS and isinstance(text, str):
+                # Most blocks by far are plain text, and needn't be taken apart.
+                tokens += _PLAIN + len(text) * (_PER_ASCII if text.isascii() else _PER_OTHER)
+            elif value.get("type") == "base64":
                 tokens += _file(value)
             else:
                 todo.extend(value.values())

@@ -35,6 +35,19 @@ class Ranking(Generic[K, T]):
         keys = self._keys
         del keys[0 if keys[0] == key else bisect_left(keys, key)]
 
+    def pop(self) -> T:
+        """Take out and return the item of the lowest key; there has to be one."""
+        key = self._keys[0]
+        del self._keys[0]
+        return self._items.pop(key)
+
+    def move(self, before: K, after: K) -> None:
+        """Give the item that has one key another, and with it its place."""
+        items, keys = self._items, self._keys
+        items[after] = items.pop(before)
+        del keys[0 if keys[0] == before else bisect_left(keys, before)]
+        insort(keys, after)
+
     def before(self, key: K) -> int:
         """Return how many items come before this key."""
         return bisect_left(self._keys, key)

@@ -79,11 +79,21 @@ class Lane:
         self.crowds.move(tenant, count - 1, count)
         self.size += 1
 
+    def pop(self) -> Ticket:
+        """Take out and return the ticket whose turn it is; there has to be one."""
+        tenant = self.turns.first()
+        queue = self.of[tenant]
+        ticket = queue.pop()
+        self._left(tenant, queue)
+        return ticket
+
     def remove(self, ticket: Ticket) -> None:
         """Take out a ticket that waits here."""
-        tenant = ticket.tenant
-        queue = self.of[tenant]
+        queue = self.of[ticket.tenant]
         queue.drop(ticket.rank)
+        self._left(ticket.tenant, queue)
+
+    def _left(self, tenant: Tenant, queue: Ranking[tuple[float, int], Ticket]) -> None:
         count = len(queue)
         self.crowds.move(tenant, count + 1, count)
         if not count:
@@ -95,13 +105,14 @@ class Lane:
 class Waiting:
     """Everyone who waits. A batch waiter of `batch_max_wait_s` seconds competes as interactive."""
 
-    __slots__ = ("_batch_max_wait_s", "_by_age", "batch", "interactive")
+    __slots__ = ("_batch_max_wait_s", "_by_age", "batch", "interactive", "size")
 
     def __init__(self, batch_max_wait_s: float) -> None:
         self._batch_max_wait_s = batch_max_wait_s
         self._by_age: OrderedDict[Ticket, None] = OrderedDict()
         self.interactive = Lane()
         self.batch = Lane()
+        self.size = 0
 
     def add(self, ticket: Ticket) -> None:
         """Let a ticket wait."""
@@ -111,6 +122,7 @@ class Waiting:
             self.batch.add(ticket)
             self._by_age[ticket] = None
         ticket.tenant.waiting += 1
+        self.size += 1
 
     def remove(self, ticket: Ticket) -> None:
         """Take out a ticket that waits, wherever its place is."""
@@ -120,16 +132,17 @@ class Waiting:
             self.batch.remove(ticket)
             del self._by_age[ticket]
         ticket.tenant.waiting -= 1
+        self.size -= 1
 
     def hold(self, tenant: Tenant, change: int, stamp: int) -> None:
         """Note that a tenant got a permit, 1, or gave one back, -1; `stamp` counts such changes."""
         tenant.in_flight += change
         before, tenant.turn = tenant.turn, tenant.in_flight << _STAMP_BITS | stamp
         if tenant.waiting:
-            for lane in (self.interactive, self.batch):
-                if tenant in lane.of:
-                    lane.turns.drop(before)
-                    lane.turns.add(tenant.turn, tenant)
+            if tenant in self.interactive.of:
+                self.interactive.turns.move(before, tenant.turn)
+            if tenant in self.batch.of:
+                self.batch.turns.move(before, tenant.turn)
 
     def age(self, now: float) -> None:
         """Let the batch waiters that have waited longest compete as interactive, if it is time."""
@@ -146,8 +159,11 @@ class Waiting:
     def pop(self) -> Ticket:
         """Take out and return the ticket whose turn it is; somebody has to wait."""
         lane = self.interactive if self.interactive.size else self.batch
-        ticket = lane.of[lane.turns.first()].first()
-        self.remove(ticket)
+        ticket = lane.pop()
+        if not ticket.urgent:
+            del self._by_age[ticket]
+        ticket.tenant.waiting -= 1
+        self.size -= 1
         return ticket
 
     def ahead(self, ticket: Ticket) -> int:
@@ -183,7 +199,7 @@ class Waiting:
         return None
 
     def __len__(self) -> int:
-        return self.interactive.size + self.batch.size
+        return self.size
 
     def __repr__(self) -> str:
         return f"<Waiting, {self.interactive.size} interactive, {self.batch.size} batch>"
