@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -17,6 +17,7 @@ from tests.support.rpc import Caller, failure, read
 PROMPT = "please say something that takes a few words to say"
 LATE_S = 0.1
 """How late after its deadline a call may end."""
+_TICK_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Sample:
     """One call: moments in seconds of the monotonic clock, and how it ended.
 
     `reason` is empty for an answer; `text` is what came, also of a stream that then failed.
+    `lag_s` is by how much the load's own event loop was late at worst, which is no fault of the
+    daemon's: on a busy machine it ends calls later than they end.
     """
 
     began: float
@@ -36,6 +39,7 @@ class Sample:
     target: str = ""
     degraded: bool = False
     attempts: int = 0
+    lag_s: float = 0.0
 
     @property
     def answered(self) -> bool:
@@ -83,6 +87,7 @@ async def steady(
 ) -> list[Sample]:
     """Make calls at a steady rate, unary and streamed by turns, whatever becomes of the others."""
     begin = time.monotonic()
+    lag = Lag()
     tasks = []
     for number in itertools.count():
         due = begin + number / per_s
@@ -91,14 +96,36 @@ async def steady(
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         asking = ask(caller, stream=number % 2 == 1, deadline_s=deadline_s, **fields)
         tasks.append(asyncio.ensure_future(asking))
-    return await asyncio.gather(*tasks)
+    samples = await asyncio.gather(*tasks)
+    lag_s = await lag.stop()
+    return [replace(sample, lag_s=lag_s) for sample in samples]
+
+
+class Lag:
+    """Measures by how much the running event loop is late at worst, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._worst_s = 0.0
+        self._task = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            due = time.monotonic() + _TICK_S
+            await asyncio.sleep(_TICK_S)
+            self._worst_s = max(self._worst_s, time.monotonic() - due)
+
+    async def stop(self) -> float:
+        """Return the worst, in seconds."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        return self._worst_s
 
 
 def hold(samples: Sequence[Sample], *, texts: set[str], cap: int = 6) -> None:
     """Assert what must hold for every call, whatever was done to the upstream."""
     assert samples
     for sample in samples:
-        assert sample.ended - sample.began <= sample.deadline_s + LATE_S, sample
+        assert sample.ended - sample.began <= sample.deadline_s + LATE_S + sample.lag_s, sample
         assert sample.attempts <= cap, sample
         if sample.answered:
             assert sample.text in texts, sample
