@@ -101,7 +101,8 @@ class Upstream:
             msg = f"no {what} within {limit_s:g} s (see timeouts.first_event_s)"
             error = UpstreamUnavailable(msg, target=target)
             # A timeout is a cancellation first, and that knows what the stream had used.
-            error.usage = getattr(timeout.__cause__, "usage", None)
+            # (Its context; up to Python 3.11.4 it was no cause.)
+            error.usage = getattr(timeout.__context__, "usage", None)
             raise error from None
         if isinstance(answer, AnswerStream):
             attempt.first_event_s = self._clock.now() - attempt.began
