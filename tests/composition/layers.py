@@ -1,0 +1,148 @@
+"""Each layer of the stack, active, and how to see that it holds nothing any more."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from sidecard.core.call import Call
+from sidecard.core.handler import Handler
+from sidecard.core.reply import Reply
+from sidecard.layers.admit import Admit
+from sidecard.layers.breaker import Break
+from sidecard.layers.fallback import Fallback
+from sidecard.layers.hedge import Hedge
+from sidecard.layers.observe import Observe
+from sidecard.layers.rate_limit import RateLimit
+from sidecard.layers.rescue import Rescue
+from sidecard.layers.retry import Retry
+from sidecard.policy.admission import AdmissionPolicy
+from sidecard.policy.backoff import RetryPolicy
+from sidecard.policy.breaker import Breaker, BreakerPolicy
+from sidecard.policy.gate import Gate, LimitsPolicy
+from sidecard.policy.hedge import HedgePolicy
+from sidecard.policy.keyed import Keyed
+from sidecard.policy.latency import LatencyQuantiles
+from sidecard.policy.retry_budget import RetryBudget
+from tests.support.clock import ManualClock
+
+HEDGE_S: Final = 5.0
+
+
+class Parts:
+    """What the layers of one test share: a clock, policies that bite, and the notes they took."""
+
+    def __init__(self, clock: ManualClock, **changes: object) -> None:
+        self.clock = clock
+        self.notes: list[Any] = []
+        breaker = {"minimum_calls": 2, "failure_rate": 1.0, "probes": 1, "open_jitter": 0.0}
+        policy = BreakerPolicy(**{**breaker, **changes})  # type: ignore[arg-type]
+        self.breakers = Keyed(lambda _: Breaker(policy, chance=lambda: 0.5))
+        limits = LimitsPolicy(600, 1_000_000, 1_000_000)
+        self.gates = Keyed(lambda _: Gate(limits))
+        self.budget = RetryBudget(ratio=0.2, floor_per_s=1.0)
+        self.times = Keyed(lambda _: LatencyQuantiles())
+        self.retry = RetryPolicy(max_attempts=2, base_s=1.0, max_delay_s=1.0)
+        self.places = AdmissionPolicy(in_flight=4, queue=2)
+
+
+class Sent:
+    """The innermost handler: makes a script's acts attempts that are on the trail."""
+
+    def __init__(self, next_: Handler, clock: ManualClock) -> None:
+        self._next = next_
+        self._clock = clock
+
+    async def __call__(self, call: Call) -> Reply:
+        attempt = call.trail.begin(call.target.name, self._clock.now())
+        try:
+            reply = await self._next(call)
+        except BaseException as error:
+            attempt.error = getattr(error, "reason", "ABANDONED")
+            raise
+        reply.amend(target=call.target.name, attempt=attempt)
+        return reply
+
+
+class Made(NamedTuple):
+    """A layer, and what it still holds: a number that has to be 0 when nothing is open."""
+
+    layer: Handler
+    held: Callable[[], int]
+
+
+def observe(next_: Handler, parts: Parts) -> Made:
+    layer = Observe(next_, sink=lambda *_, **__: None, clock=parts.clock)
+    return Made(layer, lambda: layer.open)
+
+
+def admit(next_: Handler, parts: Parts) -> Made:
+    layer = Admit(
+        next_, policies={}, shared=parts.places, clock=parts.clock, notes=parts.notes.append
+    )
+    places = layer.bulkheads()[""]
+
+    def held() -> int:
+        told = places.status()
+        return places.in_flight + sum(int(str(told[lane])) for lane in ("interactive", "batch"))
+
+    return Made(layer, held)
+
+
+def rescue(next_: Handler, parts: Parts) -> Made:
+    return Made(Rescue(next_, clock=parts.clock, notes=parts.notes.append), lambda: 0)
+
+
+def fallback(next_: Handler, parts: Parts) -> Made:
+    return Made(Fallback(next_, clock=parts.clock, notes=parts.notes.append), lambda: 0)
+
+
+def retry(next_: Handler, parts: Parts) -> Made:
+    layer = Retry(
+        next_,
+        policies=lambda _: parts.retry,
+        budget=parts.budget,
+        latency_of=parts.times,
+        clock=parts.clock,
+        notes=parts.notes.append,
+        chance=lambda: 0.5,
+    )
+    return Made(layer, lambda: layer.waiting)
+
+
+def hedge(next_: Handler, parts: Parts) -> Made:
+    layer = Hedge(
+        next_,
+        policies=lambda _: HedgePolicy(enabled=True, delay_s=HEDGE_S),
+        budget=parts.budget,
+        latency_of=parts.times,
+        clock=parts.clock,
+        notes=parts.notes.append,
+    )
+    return Made(layer, lambda: layer.hedging)
+
+
+def guard(next_: Handler, parts: Parts) -> Made:
+    layer = Break(next_, breaker_of=parts.breakers, usual_s=lambda _: None, clock=parts.clock)
+    return Made(layer, lambda: 0)
+
+
+def rate_limit(next_: Handler, parts: Parts) -> Made:
+    layer = RateLimit(next_, gate_of=parts.gates, notes=parts.notes.append, clock=parts.clock)
+
+    def held() -> int:
+        now = parts.clock.now()
+        return sum(int(str(gate.status(now)["in_flight"])) for _, gate in parts.gates)
+
+    return Made(layer, held)
+
+
+STACK: Final = (observe, admit, rescue, fallback, retry, hedge, guard, rate_limit)
+"""The makers, the outermost first, as in `app.build_stack`."""
+
+
+def stacked(next_: Handler, parts: Parts, *makers: Callable[[Handler, Parts], Made]) -> Made:
+    """Return those layers around `next_`, the first maker's outermost, as one."""
+    held: list[Callable[[], int]] = []
+    for make in reversed(makers):
+        next_, holds = make(next_, parts)
+        held.append(holds)
+    return Made(next_, lambda: sum(holds() for holds in held))
