@@ -36,7 +36,8 @@ class State:
         self._config = config
         self._notes = notes
         self.clock = clock
-        models = {target.model for route in config.routes.values() for target in route.targets}
+        routes = config.routes.values()
+        models = dict.fromkeys([target.model for route in routes for target in route.targets])
         names = config.routes.keys()
         self.routes = _routes(config)
         self.breakers = Keyed(self._breaker, kept=models)
