@@ -140,3 +140,16 @@ def test_a_number_beyond_a_double_is_malformed() -> None:
     parser.feed(b'data: {"type":"message_start","message":{}}\n\ndata: ' + start + b"\n\n")
     assert parser.failure is not None
     assert "beyond a double" in parser.failure.message
+
+
+@pytest.mark.parametrize(
+    "number", ["1e400", "1E400", "-1e+400", "0.1e999", f"1{'0' * 310}.0", f"{'9' * 400}.5"]
+)
+def test_every_spelling_of_too_large_a_number_is_found(number: str) -> None:
+    """Whether with an exponent or written out, at any depth and beside any text."""
+    said = f'{{"type":"text","text":"1e5 {"9" * 301}","citations":[{{"x":[{number}]}}]}}'
+    whole = f'{{"id":"m","model":"x","content":[{said}],"stop_reason":"end_turn"}}'
+    with pytest.raises(WireFailure, match="beyond a double"):
+        parse_message(whole.encode())
+    harmless = whole.replace(number, "1.5e3")
+    assert parse_message(harmless.encode()).text.startswith("1e5 9")
