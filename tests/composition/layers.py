@@ -1,11 +1,13 @@
 """Each layer of the stack, active, and how to see that it holds nothing any more."""
 
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sidecard.core.call import Call
 from sidecard.core.handler import Handler
-from sidecard.core.reply import Reply
+from sidecard.core.outcome import Outcome
+from sidecard.core.reply import Head, Reply
 from sidecard.layers.admit import Admit
 from sidecard.layers.breaker import Break
 from sidecard.layers.fallback import Fallback
@@ -16,7 +18,7 @@ from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
-from sidecard.policy.breaker import Breaker, BreakerPolicy
+from sidecard.policy.breaker import Breaker, BreakerPolicy, Permit, Refusal
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
 from sidecard.policy.keyed import Keyed
@@ -27,15 +29,37 @@ from tests.support.clock import ManualClock
 HEDGE_S: Final = 5.0
 
 
+class Watched(Breaker):
+    """A breaker that knows which of its permits are out."""
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        super().__init__(policy, chance=lambda: 0.5)
+        self._given: set[Permit] = set()
+
+    def ask(self, now: float) -> Permit | Refusal:
+        answer = super().ask(now)
+        if isinstance(answer, Permit):
+            self._given.add(answer)
+        return answer
+
+    @property
+    def out(self) -> int:
+        return sum(not permit.settled for permit in self._given)
+
+
 class Parts:
-    """What the layers of one test share: a clock, policies that bite, and the notes they took."""
+    """What the layers of one test share: a clock, policies that bite, and what was noted.
+
+    `ends` are the ends that `Observe` told, by the call's request id.
+    """
 
     def __init__(self, clock: ManualClock, **changes: object) -> None:
         self.clock = clock
         self.notes: list[Any] = []
+        self.ends = defaultdict[str, list[Outcome]](list)
         breaker = {"minimum_calls": 2, "failure_rate": 1.0, "probes": 1, "open_jitter": 0.0}
         policy = BreakerPolicy(**{**breaker, **changes})  # type: ignore[arg-type]
-        self.breakers = Keyed(lambda _: Breaker(policy, chance=lambda: 0.5))
+        self.breakers = Keyed(lambda _: Watched(policy))
         limits = LimitsPolicy(600, 1_000_000, 1_000_000)
         self.gates = Keyed(lambda _: Gate(limits))
         self.budget = RetryBudget(ratio=0.2, floor_per_s=1.0)
@@ -58,6 +82,8 @@ class Sent:
         except BaseException as error:
             attempt.error = getattr(error, "reason", "ABANDONED")
             raise
+        finally:
+            attempt.duration_s = self._clock.now() - attempt.began
         reply.amend(target=call.target.name, attempt=attempt)
         return reply
 
@@ -69,8 +95,15 @@ class Made(NamedTuple):
     held: Callable[[], int]
 
 
+Maker: TypeAlias = Callable[[Handler, Parts], Made]
+
+
 def observe(next_: Handler, parts: Parts) -> Made:
-    layer = Observe(next_, sink=lambda *_, **__: None, clock=parts.clock)
+    def sink(call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
+        del head, began
+        parts.ends[call.request_id].append(outcome)
+
+    layer = Observe(next_, sink=sink, clock=parts.clock)
     return Made(layer, lambda: layer.open)
 
 
@@ -82,7 +115,8 @@ def admit(next_: Handler, parts: Parts) -> Made:
 
     def held() -> int:
         told = places.status()
-        return places.in_flight + sum(int(str(told[lane])) for lane in ("interactive", "batch"))
+        queued = sum(int(str(told[lane])) for lane in ("interactive", "batch", "tenants"))
+        return places.in_flight + queued + len(layer._waiters)
 
     return Made(layer, held)
 
@@ -122,7 +156,7 @@ def hedge(next_: Handler, parts: Parts) -> Made:
 
 def guard(next_: Handler, parts: Parts) -> Made:
     layer = Break(next_, breaker_of=parts.breakers, usual_s=lambda _: None, clock=parts.clock)
-    return Made(layer, lambda: 0)
+    return Made(layer, lambda: sum(breaker.out for _, breaker in parts.breakers))
 
 
 def rate_limit(next_: Handler, parts: Parts) -> Made:
@@ -130,16 +164,26 @@ def rate_limit(next_: Handler, parts: Parts) -> Made:
 
     def held() -> int:
         now = parts.clock.now()
-        return sum(int(str(gate.status(now)["in_flight"])) for _, gate in parts.gates)
+        reserved = sum(int(str(gate.status(now)["in_flight"])) for _, gate in parts.gates)
+        return reserved + len(layer._lines)
 
     return Made(layer, held)
 
 
-STACK: Final = (observe, admit, rescue, fallback, retry, hedge, guard, rate_limit)
+STACK: Final[tuple[Maker, ...]] = (
+    observe,
+    admit,
+    rescue,
+    fallback,
+    retry,
+    hedge,
+    guard,
+    rate_limit,
+)
 """The makers, the outermost first, as in `app.build_stack`."""
 
 
-def stacked(next_: Handler, parts: Parts, *makers: Callable[[Handler, Parts], Made]) -> Made:
+def stacked(next_: Handler, parts: Parts, *makers: Maker) -> Made:
     """Return those layers around `next_`, the first maker's outermost, as one."""
     held: list[Callable[[], int]] = []
     for make in reversed(makers):

@@ -1,10 +1,11 @@
 """What shows only where layers meet: whose refusal is whose failure, and who waits for whom."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from sidecard.core.call import FallbackPolicy, Mode, Route, Target
+from sidecard.core.call import Call, FallbackPolicy, Mode, Route, Target
 from sidecard.core.errors import (
     BreakerOpen,
     RateLimited,
@@ -14,13 +15,17 @@ from sidecard.core.errors import (
     UpstreamUnavailable,
 )
 from sidecard.core.fold import fold
+from sidecard.core.message import Message
 from sidecard.core.note import GateClosed, HedgeEnded, Retrying
+from sidecard.core.outcome import Ending
 from sidecard.core.reply import Reply
+from sidecard.layers.admit import Admit
 from sidecard.policy.breaker import State
 from tests.composition.layers import (
     HEDGE_S,
     STACK,
     Made,
+    Maker,
     Parts,
     Sent,
     admit,
@@ -45,12 +50,12 @@ def down() -> UpstreamUnavailable:
 class Bench:
     """A script behind some layers."""
 
-    def __init__(self, script: Script, *makers: object, **policy: object) -> None:
+    def __init__(self, script: Script, *makers: Maker, **policy: object) -> None:
         self.script = script
         self.clock = script.clock
         self.parts = Parts(script.clock, **policy)
         sent = Sent(script, script.clock)
-        made: Made = stacked(sent, self.parts, *makers)  # type: ignore[arg-type]
+        made: Made = stacked(sent, self.parts, *makers)
         self.layer = made.layer
         self.held = made.held
 
@@ -171,10 +176,10 @@ async def test_one_permit_covers_all_that_is_done_for_a_call() -> None:
     bench = Bench(Script(*acts), admit, rescue, fallback, retry, guard)  # type: ignore[arg-type]
     policy = FallbackPolicy(continue_stream=True)
     reply = await bench.run(mode=Mode.STREAM, fallback=policy)
-    most = 0
-    async for _ in reply:
-        most = max(most, bench.held())
-    assert (most, bench.held()) == (1, 0)
+    assert isinstance(bench.layer, Admit)
+    places = bench.layer.bulkheads()[""]
+    counts = [places.in_flight async for _ in reply]
+    assert (set(counts[:-1]), counts[-1], bench.held()) == ({1}, 0, 0)
     assert bench.asked() == ["claude-a", "claude-a", "claude-b", "claude-b"]
 
 
@@ -198,18 +203,33 @@ async def test_a_probe_that_is_cancelled_in_the_line_gives_its_slot_back() -> No
     assert bench.parts.breakers("claude-a").state is State.CLOSED
 
 
-async def test_the_cap_on_attempts_holds_over_targets_retries_and_hedges() -> None:
-    """Three attempts are three, whoever wants a fourth."""
-    bench = Bench(Script(*[down() for _ in range(9)]), fallback, retry, hedge, minimum_calls=50)
-    route = Route("default", (A, B), 1024, max_attempts=3)
-    call = a_call(route=route, target=A)
-    task = asyncio.ensure_future(bench.layer(call))
-    for _ in range(20):
-        await asyncio.sleep(0)
-        bench.clock.advance(1.0)
-    with pytest.raises(UpstreamUnavailable):
-        await task
-    assert (call.trail.sent, len(bench.asked())) == (3, 3)
+@pytest.mark.parametrize("cap", [1, 2, 3, 4])
+@pytest.mark.parametrize("what", ["fails", "hangs", "fails, then hangs", "breaks"])
+async def test_the_cap_on_attempts_holds_over_all_layers(what: str, cap: int) -> None:
+    """So many attempts are so many, whoever wants one more: retry, target, hedge or rescue."""
+    acts: dict[str, tuple[list[Any], int]] = {
+        "fails": ([down() for _ in range(9)], 4),
+        "hangs": ([Hang()] * 9, 2),
+        "fails, then hangs": ([down(), down(), *[Hang()] * 9], 4),
+        "breaks": ([[OPENING, UpstreamInterrupted("broke")]] * 9, 3),
+    }
+    script, most = acts[what]
+    bench = Bench(Script(*script), *STACK, minimum_calls=50)
+    route = Route("default", (A, B), 1024, max_attempts=cap, continue_stream=True)
+    call = a_call(route=route, target=A, mode=Mode.STREAM)
+    task = asyncio.ensure_future(answered(bench, call))
+    for _ in range(30):
+        await pause()
+        bench.clock.advance(0.5)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() or isinstance(task.exception(), SidecardError)
+    assert (call.trail.sent, len(bench.asked())) == (min(cap, most), min(cap, most))
+    assert (bench.held(), bench.clock.timers) == (0, 0)
+
+
+async def answered(bench: Bench, call: Call) -> Message:
+    return await (await bench.layer(call)).message()
 
 
 async def test_no_attempt_starts_that_the_deadline_cannot_fit() -> None:
@@ -229,3 +249,78 @@ async def test_the_whole_stack_answers_through_all_of_it() -> None:
     reply = await bench.run()
     assert await reply.message() == fold(WHOLE)
     assert (bench.held(), bench.clock.timers) == (0, 0)
+
+
+async def start(bench: Bench, **changes: object) -> asyncio.Task[Reply]:
+    """Make a call, and let it go as far as it can at this moment."""
+    task = asyncio.ensure_future(bench.layer(a_call(route=ROUTE, target=A, **changes)))
+    await pause()
+    return task
+
+
+async def pause() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_no_hedge_starts_that_the_deadline_cannot_fit() -> None:
+    """An attempt that usually takes longer than what is left gets no company."""
+    for left_s, asked in ((2.0, 1), (4.0, 2)):
+        bench = Bench(Script(Hang(), Hang()), retry, hedge, guard)
+        for _ in range(50):
+            bench.parts.times("default unary").record(3.0, bench.clock.now())
+        task = await start(bench, deadline=bench.clock.now() + HEDGE_S + left_s)
+        bench.clock.advance(HEDGE_S)
+        await pause()
+        assert len(bench.asked()) == asked
+        task.cancel()
+        await asyncio.wait([task])
+        assert bench.held() == 0
+
+
+async def test_no_rescue_starts_after_the_deadline() -> None:
+    """A stream that breaks too late stays broken, and no target is asked to go on."""
+    bench = Bench(Script([OPENING, UpstreamInterrupted("broke")], WHOLE), *STACK)
+    policy = FallbackPolicy(continue_stream=True)
+    reply = await bench.run(mode=Mode.STREAM, fallback=policy, deadline=bench.clock.now() + 1.0)
+    await anext(reply)
+    bench.clock.advance(1.0)
+    with pytest.raises(UpstreamInterrupted):
+        await anext(reply)
+    assert (bench.asked(), bench.held()) == (["claude-a"], 0)
+
+
+@pytest.mark.parametrize(
+    ("acts", "waited_s", "asked"),
+    [
+        ([[OPENING, Hang()]] * 4, 0.0, 0),
+        ([], 0.0, 0),
+        ([Hang()], 0.0, 1),
+        ([Hang(), Hang()], HEDGE_S, 2),
+        ([down()], 0.0, 1),
+    ],
+    ids=["queue", "line", "attempt", "hedge", "backoff"],
+)
+async def test_who_leaves_while_waiting_ends_once_and_holds_nothing(
+    acts: list[Any], waited_s: float, asked: int
+) -> None:
+    """Wherever a call waits, leaving is one end for `Observe`, and gives everything back."""
+    bench = Bench(Script(*acts), *STACK, minimum_calls=50)
+    others = []
+    if len(acts) == bench.parts.places.in_flight:
+        others = [(await start(bench, request_id="other")).result() for _ in acts]
+    elif not acts:
+        bench.parts.gates("claude-a").close(5.0, bench.clock.now())
+    held, sent = bench.held(), len(bench.script.calls)
+    task = await start(bench)
+    bench.clock.advance(waited_s)
+    await pause()
+    assert (task.done(), len(bench.script.calls) - sent) == (False, asked)
+    assert (bench.held() > held, bench.parts.ends["req-1"]) == (True, [])
+    task.cancel()
+    await asyncio.wait([task])
+    assert [outcome.ending for outcome in bench.parts.ends["req-1"]] == [Ending.ABANDONED]
+    assert (bench.held(), bench.clock.timers) == (held, 0)
+    for reply in others:
+        await reply.aclose()
+    assert bench.held() == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,55 +13,47 @@ from sidecard.core.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from sidecard.core.fold import fold
+from sidecard.core.handler import Handler
 from sidecard.core.outcome import Ending
-from tests.composition.layers import STACK, Made, Parts, Sent, hedge, stacked
-from tests.support.conformance import Ends, Innermost
-from tests.support.script import MIDDLE, OPENING, USAGE, WHOLE, Hang, Script, a_call
+from tests.composition.layers import STACK, Made, Maker, Parts, Sent, hedge, stacked
+from tests.support.clock import ManualClock
+from tests.support.conformance import Innermost, LayerConformance
+from tests.support.script import MIDDLE, OPENING, Hang, Script, a_call
 
 PAIRS = list(itertools.combinations(STACK, 2))
-pytestmark = [
-    pytest.mark.parametrize("mode", list(Mode), ids=[mode.value for mode in Mode]),
-    pytest.mark.parametrize("pair", PAIRS, ids=[f"{a.__name__}-{b.__name__}" for a, b in PAIRS]),
-]
-Pair = tuple[object, object]
+NAMES = [f"{outer.__name__}-{inner.__name__}" for outer, inner in PAIRS]
+modes = pytest.mark.parametrize("mode", list(Mode), ids=[mode.value for mode in Mode])
+pairs = pytest.mark.parametrize("pair", PAIRS, ids=NAMES)
+Pair = tuple[Maker, Maker]
 
 
-def made(script: Script, pair: tuple[object, ...]) -> tuple[Made, Innermost]:
+class TestEveryPair(LayerConformance):
+    """What every layer promises, two of them promise together; and then neither holds anything."""
+
+    @pytest.fixture(autouse=True, params=PAIRS, ids=NAMES)
+    def _holds_nothing(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        self._pair: Pair = request.param
+        self._made: list[tuple[Made, ManualClock]] = []
+        yield
+        assert self._made
+        assert [(held(), clock.timers) for (_, held), clock in self._made] == [(0, 0)]
+
+    def layer(self, next_: Handler) -> Handler:
+        clock = ManualClock()
+        made = stacked(Sent(next_, clock), Parts(clock), *self._pair)
+        self._made.append((made, clock))
+        return made.layer
+
+
+def made(script: Script, pair: Pair) -> tuple[Made, Innermost]:
     inner = Innermost(script)
     sent = Sent(inner, script.clock)
-    return stacked(sent, Parts(script.clock), *pair), inner  # type: ignore[arg-type]
-
-
-async def test_a_whole_answer_passes_unchanged(pair: Pair, mode: Mode) -> None:
-    """It ends completed, once, at both ends, and is closed once."""
-    script = Script(WHOLE)
-    (layer, held), inner = made(script, pair)
-    outer = Ends()
-    reply = await layer(a_call(mode=mode))
-    reply.on_end(outer)
-    assert await reply.message() == fold(WHOLE)
-    assert inner.ends.only.ending is outer.only.ending is Ending.COMPLETED
-    assert outer.only.usage == USAGE
-    assert script.streams[0].closed == 1
-    assert held() == 0
-
-
-@pytest.mark.parametrize("reads", [0, 1])
-async def test_who_leaves_is_heard_of(pair: Pair, mode: Mode, reads: int) -> None:
-    """Leaving, unread or in the middle, closes the source and gives everything back."""
-    script = Script(WHOLE)
-    (layer, held), inner = made(script, pair)
-    reply = await layer(a_call(mode=mode))
-    for _ in range(reads):
-        await anext(reply)
-    await reply.aclose()
-    await reply.aclose()
-    assert inner.ends.only.ending is Ending.ABANDONED
-    assert (script.streams[0].closed, held()) == (1, 0)
+    return stacked(sent, Parts(script.clock), *pair), inner
 
 
 @pytest.mark.parametrize("continues", [False, True], ids=["", "continued"])
+@modes
+@pairs
 async def test_what_breaks_is_never_whole(pair: Pair, mode: Mode, *, continues: bool) -> None:
     """A stream that breaks, and can't go on, raises at the reader and ends failed."""
     script = Script([OPENING, MIDDLE, UpstreamInterrupted("broke")], *[UpstreamRefused("no")] * 5)
@@ -73,17 +66,8 @@ async def test_what_breaks_is_never_whole(pair: Pair, mode: Mode, *, continues: 
     assert held() == 0
 
 
-async def test_a_refusal_passes_at_once(pair: Pair, mode: Mode) -> None:
-    """The caller's mistake comes out as it went in, after one attempt."""
-    refused = UpstreamRefused("no")
-    script = Script(refused)
-    (layer, held), _ = made(script, pair)
-    with pytest.raises(UpstreamRefused) as raised:
-        await layer(a_call(mode=mode))
-    assert raised.value is refused
-    assert held() == 0
-
-
+@modes
+@pairs
 async def test_a_failure_that_stays_ends_the_call(pair: Pair, mode: Mode) -> None:
     """Whatever is tried again, the call ends with an error and nothing is held."""
     script = Script(*[UpstreamUnavailable("down") for _ in range(9)])
@@ -99,6 +83,8 @@ async def test_a_failure_that_stays_ends_the_call(pair: Pair, mode: Mode) -> Non
 
 
 @pytest.mark.parametrize("waited_s", [0.0, 6.0], ids=["", "after the hedge"])
+@modes
+@pairs
 async def test_cancelling_while_it_waits_leaves_nothing(
     pair: Pair, mode: Mode, waited_s: float
 ) -> None:

@@ -1,0 +1,127 @@
+"""A store on disk: what the event loop sees of it.
+
+Reads are done where they are asked, as that is what they cost: microseconds from memory,
+and a page fault or a few from an SSD. Writes are handed to a thread of their own.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from sidecard.core.clock import Clock
+from sidecard.core.store import Entry, Purge, Stored, StoreSink, StoreStats
+from sidecard.store.cipher import Cipher
+from sidecard.store.codec import Codec, Damaged, Unreadable
+from sidecard.store.desk import Desk
+from sidecard.store.keeper import Keeper, Pace
+from sidecard.store.place import Place
+from sidecard.store.trees import minute_of
+
+MIN_BYTES: Final = 4 * 1024 * 1024
+_MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
+_CLOSE_S: Final = 5.0
+
+
+class DiskStore:
+    """A `Store` in a folder of its own, which it makes. It opens while the daemon serves already.
+
+    The file never exceeds `max_bytes`, at least 4 MiB; no more is mapped, and no other memory used
+    than for what waits: 8 MiB or an eighth of `max_bytes`. A value is half of that at most.
+    What has been expired for `keep_expired_s` seconds is removed, in time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        clock: Clock,
+        say: StoreSink,
+        keep_expired_s: float = 0.0,
+        cipher: Cipher | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        if max_bytes < MIN_BYTES:
+            raise ValueError(f"max_bytes is {max_bytes:,}, the least is {MIN_BYTES:,}")
+        self._waiting_bytes = min(_MAX_WAITING_BYTES, max_bytes // 8)
+        self._place = Place(folder, max_bytes=max_bytes, say=say)
+        self._desk = Desk(self._waiting_bytes)
+        self._codec = Codec(cipher)
+        self._keeper = Keeper(
+            self._place,
+            self._desk,
+            self._codec,
+            keep_expired_s=keep_expired_s,
+            clock=clock,
+            say=say,
+            pace=pace or Pace(),
+        )
+        self._dropped = self._damaged = self._unreadable = 0
+
+    def get(self, key: bytes, now_wall: float) -> Stored | None:
+        """Return what waits or is on disk; a record that is damaged is removed, and a miss."""
+        waits, entry = self._desk.find(key)
+        if waits:
+            if entry is None:
+                return None
+            return Stored(entry.value, entry.created_at, entry.expires_at)
+        record = self._keeper.read(key)
+        if record is None:
+            return None
+        try:
+            stored = self._codec.unpack(key, record)
+        except Damaged:
+            self._damaged += 1
+            self._desk.put(key, None)
+            return None
+        except Unreadable:
+            self._unreadable += 1
+            return None
+        self._desk.touch(key, minute_of(now_wall))
+        return stored
+
+    def put(self, key: bytes, entry: Entry) -> None:
+        """Hand it to the thread, or drop it: it is too large, or too much waits already."""
+        if len(entry.value) > self._waiting_bytes // 2 or not self._desk.put(key, entry):
+            self._dropped += 1
+
+    async def flush(self) -> None:
+        """Return when the thread has done what it was handed before."""
+        await asyncio.wrap_future(self._desk.ask(lambda: 0))
+
+    async def purge(self, which: Purge) -> int:
+        """Remove entries, and what was set aside with them; everything means the file itself.
+
+        Bytes of single entries stay in pages of the file that are free, until they are used again.
+        """
+        return await asyncio.wrap_future(self._desk.ask(lambda: self._keeper.purge(which)))
+
+    def stats(self) -> StoreStats:
+        """Return what it holds."""
+        keeper, counts = self._keeper, self._keeper.counts
+        return StoreStats(
+            kind="disk",
+            why=keeper.why,
+            entries=keeper.entries,
+            bytes=keeper.bytes,
+            max_bytes=self._place.max_bytes,
+            queued=len(self._desk),
+            written=counts.written,
+            dropped=counts.dropped + self._dropped,
+            expired=counts.expired,
+            evicted=counts.evicted,
+            damaged=self._damaged,
+            unreadable=self._unreadable,
+            set_aside=self._place.set_aside,
+        )
+
+    async def aclose(self) -> None:
+        """Have the thread write what waits and end, for five seconds at most."""
+        self._keeper.close()
+        with contextlib.suppress(TimeoutError):
+            ended = asyncio.wrap_future(self._keeper.ended)
+            await asyncio.wait_for(asyncio.shield(ended), _CLOSE_S)
+
+    def __repr__(self) -> str:
+        return f"<DiskStore, {self._keeper!r}, {self._desk!r}>"

@@ -1,0 +1,47 @@
+"""A process that is killed while it writes."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sidecard.core.store import StoreSetAside
+from tests.store.conformance import NOW
+from tests.store.disk import Disk, opened
+from tests.store.victim import KEYS, MAX_BYTES, entry_of, key_of
+from tests.support.source import ROOT
+
+KILLS = int(os.environ.get("SIDECARD_TEST_KILLS", "10"))
+
+
+def killed_while_writing(folder: Path, seed: int) -> None:
+    """Start the process, and kill it some hundredths of a second after it began to write."""
+    command = [sys.executable, "-m", "tests.store.victim", str(folder), str(seed)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        time.sleep(random.Random(seed).uniform(0.0, 0.15))  # noqa: S311
+        child.kill()
+
+
+async def test_what_a_killed_process_wrote_is_whole(tmp_path: Path) -> None:
+    """Kill -9 at any moment: the next start serves, and every entry that is found is right."""
+    most = 0
+    for seed in range(KILLS):
+        killed_while_writing(tmp_path, seed)
+        async with opened(Disk(tmp_path, max_bytes=MAX_BYTES)) as disk:
+            assert disk.said(StoreSetAside) == []
+            found = 0
+            for number in range(KEYS):
+                stored = disk.store.get(key_of(number), NOW)
+                if stored is not None:
+                    found += 1
+                    version = int(stored.value.split(b" ", 2)[1])
+                    assert stored.value == entry_of(number, version).value
+            stats = disk.store.stats()
+            assert stats.damaged == 0
+            assert stats.entries == found
+            most = max(most, found)
+    assert most > 100
