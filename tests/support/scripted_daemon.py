@@ -82,9 +82,11 @@ class ScriptedDaemon(GenerationServiceServicer):
 
 
 @asynccontextmanager
-async def scripted(address: str = "127.0.0.1:0") -> AsyncIterator[ScriptedDaemon]:
+async def scripted(
+    address: str = "127.0.0.1:0", daemon: ScriptedDaemon | None = None
+) -> AsyncIterator[ScriptedDaemon]:
     """Serve until the block ends."""
-    daemon = ScriptedDaemon()
+    daemon = daemon or ScriptedDaemon()
     unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     server = grpc.aio.server(options=unlimited)
     add_GenerationServiceServicer_to_server(daemon, server)

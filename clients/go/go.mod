@@ -1,0 +1,3 @@
+module sidecard.dev/client
+
+go 1.25.0

@@ -1,0 +1,86 @@
+"""A client's conformance driver: a program that makes calls as it is told, and reports them.
+
+It reads one job a line on standard input and writes one report a line on standard output;
+clients/conformance/README.md says what is in them.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.conformance.vectors import ROOT, Json
+
+PYTHON: Final = "clients/python/conformance/driver.py"
+COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
+    "python": (ROOT, [sys.executable, PYTHON]),
+    "python-blocking": (ROOT, [sys.executable, PYTHON, "--blocking"]),
+}
+"""For each client, where its driver is started and how; it is built before."""
+
+ANSWER_S: Final = 30.0
+_LINE_BYTES: Final = 1 << 26
+
+
+class Driver:
+    """A running driver."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def report(self, job: Json) -> Json:
+        """Have a job done; RuntimeError if the driver ends or says nothing in time."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(job).encode() + b"\n")
+        await stdin.drain()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                line = await stdout.readline()
+        except TimeoutError:
+            raise RuntimeError(f"the driver was silent for {ANSWER_S:g} s") from None
+        if not line:
+            raise RuntimeError(f"the driver ended with {await self._process.wait()}")
+        report: Json = json.loads(line)
+        return report
+
+
+@asynccontextmanager
+async def driving(client: str) -> AsyncIterator[Driver]:
+    """Run a client's driver until the block ends."""
+    folder, command = COMMANDS[client]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=_environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=_LINE_BYTES,
+    )
+    try:
+        yield Driver(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "SIDECARD_ADDRESS"}
+    return {**kept, "PYTHONPATH": str(ROOT / "clients/python/src"), "GRPC_VERBOSITY": "ERROR"}
+
+
+def packed(message: Any) -> str:
+    """Return a message of the contract as a job holds it."""
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def unpacked(kind: Any, text: str) -> Any:
+    """Return a message of the contract that a report holds."""
+    return kind.FromString(base64.b64decode(text))
