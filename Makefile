@@ -7,6 +7,8 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+# ALL=--all: a language whose toolchain is missing is a failure, not skipped.
+ALL ?=
 export PYTHON
 
 # pip says nothing about itself, and reads no setting of the user's that would change what it gets.
@@ -32,6 +34,9 @@ run: $(RUN) ## Serve on 127.0.0.1:7411 (ARGS="--config FILE" is passed on)
 test: $(DEV) ## Run the tests (ARGS="tests/core -k fold" is passed on)
 	@$(PY) -m pytest $(ARGS)
 
+test-clients: $(DEV) ## Check and test the other languages' clients (ARGS=go: one; needs its toolchain)
+	@$(PY) -m scripts.clients $(ALL) $(ARGS)
+
 bench: $(DEV) ## Measure speed and size against the floors
 	@$(PY) -m tests.bench $(ARGS)
 
@@ -53,10 +58,10 @@ types: $(DEV) ## Check types, strictly
 contract: $(DEV) $(BUF) ## Check the contract: style, compatibility, generated code
 	@scripts/buf lint
 	@scripts/release-contract --check
-	@$(PY) scripts/proto.py --check
+	@$(PY) -m scripts.proto --check $(ALL)
 
-proto: $(DEV) ## Generate clients/python/src/sidecard/v1 from proto/
-	@$(PY) scripts/proto.py
+proto: $(DEV) $(BUF) ## Generate the contract's code in clients/ from proto/ (ARGS=go: one language)
+	@$(PY) -m scripts.proto $(ALL) $(ARGS)
 
 proto-release: $(RUN) $(BUF) ## Promise the contract as it is now: rewrites proto/released.json
 	@scripts/release-contract
@@ -72,7 +77,7 @@ dist: $(DEV) ## Build the wheels of the daemon and the client into dist/
 	@$(PIP) wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . clients/python
 
 clean: ## Remove everything that make made
-	@rm -rf $(VENV) tools/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) tools/node_modules tools/bin build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find sidecard clients scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- What those stand on -----------------------------------------------------------------------
@@ -100,5 +105,5 @@ $(BUF): tools/package.json tools/package-lock.json
 	@cd tools && npm ci --ignore-scripts --no-update-notifier --loglevel=error --no-audit --no-fund
 	@touch $@
 
-.PHONY: help run test bench check format lint types contract proto proto-release lock lock-check \
-    dist clean
+.PHONY: help run test test-clients bench check format lint types contract proto proto-release \
+    lock lock-check dist clean

@@ -1,70 +1,92 @@
-"""Generate sidecard.v1 from proto/, or (--check) say whether what is checked in is stale.
+"""Generate the contract's code for every language, or (--check) say whether what is held is stale.
 
-    python scripts/proto.py [--check]
+    python -m scripts.proto [--check] [--all] [LANGUAGE…]
 
-protoc types the messages. The stubs and servicers, which it leaves untyped, mypy-protobuf does.
+protoc comes with grpcio-tools, each language's plugin from its own registry: `plugins` gets it.
+A language whose toolchain isn't here is skipped, and named; with --all that is a failure.
 """
 
-import re
+import argparse
 import sys
-import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from tempfile import TemporaryDirectory
+from typing import Final
 
-import grpc_tools
-from grpc_tools import protoc
-
-ROOT = Path(__file__).resolve().parent.parent
-PROTO = ROOT / "proto"
-OUT = ROOT / "clients/python/src"
-WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
-PATTERN = "sidecard/**/*_pb2*.py*"
+from scripts import plugins
+from scripts.plugins import ROOT
 
 
-def generate(out: Path) -> None:
-    """Write the modules of every .proto file under `out`; exit if protoc refuses one."""
-    sources = sorted(PROTO.rglob("*.proto"))
-    services = [path for path in sources if re.search(r"^service ", path.read_text(), re.MULTILINE)]
-    run_protoc(sources, f"--python_out={out}", f"--pyi_out={out}")
-    run_protoc(services, f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}")
+@dataclass(frozen=True)
+class Language:
+    """Where a language's generated code is held, what its names are, and what makes it."""
+
+    folder: str
+    patterns: tuple[str, ...]
+    toolchain: tuple[str, ...]
+    generate: Callable[[Path], None]
+
+    def files(self, folder: Path) -> dict[str, str]:
+        """Return the text of each generated file under `folder`."""
+        paths = [path for pattern in self.patterns for path in folder.glob(pattern)]
+        return {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+    @property
+    def missing(self) -> list[str]:
+        """The tools that would be needed, and aren't here."""
+        return [tool for tool in self.toolchain if which(tool) is None]
 
 
-def run_protoc(sources: list[Path], *outputs: str) -> None:
-    """Run protoc, which writes its own complaints, on these files."""
-    plugin = Path(sysconfig.get_path("scripts")) / "protoc-gen-mypy_grpc"
-    paths = [f"--proto_path={PROTO}", f"--proto_path={WELL_KNOWN}"]
-    paths.append(f"--plugin=protoc-gen-mypy_grpc={plugin}")
-    status = protoc.main(["protoc", *paths, *outputs, *map(str, sources)])
-    if status:
-        sys.exit(status)
+LANGUAGES: Final = {
+    "python": Language(
+        "clients/python/src",
+        ("sidecard/**/*_pb2*.py", "sidecard/**/*_pb2*.pyi"),
+        (),
+        plugins.python,
+    ),
+    "go": Language("clients/go", ("v1/*.pb.go",), ("go",), plugins.go),
+}
 
 
-def modules(out: Path) -> dict[str, str]:
-    """Return the text of each generated module under `out`."""
-    paths = (path for path in out.glob(PATTERN) if path.suffix in {".py", ".pyi"})
-    return {str(path.relative_to(out)): path.read_text() for path in paths}
-
-
-def main(arguments: list[str]) -> int:
-    """Run, and return the exit status."""
+def stale(language: Language, *, write: bool) -> list[str]:
+    """Return the files that aren't what the contract gives now; with `write`, make them so."""
+    held = ROOT / language.folder
     with TemporaryDirectory() as folder:
-        generate(Path(folder))
-        fresh = modules(Path(folder))
-    held = modules(OUT)
-    stale = sorted(name for name in fresh.keys() | held.keys() if fresh.get(name) != held.get(name))
-    if arguments == ["--check"]:
-        for name in stale:
-            print(f"{OUT.relative_to(ROOT) / name} is stale: `make proto` generates it anew.")
-        return 1 if stale else 0
-    for name in stale:
-        path = OUT / name
+        language.generate(Path(folder))
+        fresh = language.files(Path(folder))
+    old = language.files(held)
+    names = sorted(name for name in fresh.keys() | old.keys() if fresh.get(name) != old.get(name))
+    for name in names if write else ():
         if name in fresh:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(fresh[name])
+            (held / name).parent.mkdir(parents=True, exist_ok=True)
+            (held / name).write_text(fresh[name])
         else:
-            path.unlink()
-    return 0
+            (held / name).unlink()
+    return [f"{language.folder}/{name}" for name in names]
+
+
+def main() -> int:
+    """Run, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="scripts.proto")
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--all", action="store_true", help="fail where a toolchain is missing")
+    parser.add_argument("languages", nargs="*", choices=[*LANGUAGES, []], metavar="LANGUAGE")
+    arguments = parser.parse_args()
+    status = 0
+    for name in arguments.languages or LANGUAGES:
+        language = LANGUAGES[name]
+        if language.missing:
+            print(f"{name} is skipped: there is no {' and no '.join(language.missing)}")
+            status |= arguments.all
+            continue
+        for path in stale(language, write=not arguments.check):
+            if arguments.check:
+                print(f"{path} is stale: `make proto` generates it anew.")
+                status = 1
+    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -20,6 +20,7 @@ PYTHON: Final = "clients/python/conformance/driver.py"
 COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "python": (ROOT, [sys.executable, PYTHON]),
     "python-blocking": (ROOT, [sys.executable, PYTHON, "--blocking"]),
+    "go": (ROOT, ["build/conformance/go"]),
 }
 """For each client, where its driver is started and how; it is built before."""
 
