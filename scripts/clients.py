@@ -36,6 +36,15 @@ CLIENTS: Final = {
             ["go", "build", "-o", "../../build/conformance/go", "./internal/conformance"],
         ),
     ),
+    "typescript": Client(
+        ("node", "npm"),
+        (
+            ["npm", "ci", "--ignore-scripts", "--loglevel=error", "--no-audit", "--no-fund"],
+            ["npm", "run", "--silent", "lint"],
+            ["npm", "run", "--silent", "build"],
+            ["npm", "test", "--silent"],
+        ),
+    ),
 }
 
 

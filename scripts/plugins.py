@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Final
 
 import grpc_tools
+from google.rpc import error_details_pb2
 from grpc_tools import protoc
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROTO: Final = ROOT / "proto"
 TOOLS: Final = ROOT / "tools"
 WELL_KNOWN: Final = Path(grpc_tools.__file__).parent / "_proto"
+RPC: Final = Path(error_details_pb2.__file__).parents[2]
+DETAILS: Final = [RPC / f"google/rpc/{name}.proto" for name in ("error_details", "status")]
 GO_PACKAGE: Final = "sidecard.dev/sidecard/v1;sidecardv1"
 
 
@@ -47,6 +50,19 @@ def go(out: Path) -> None:
     options = ",".join(["module=sidecard.dev/sidecard", *names])
     plugins = [f"--plugin={folder / name}" for name in ("protoc-gen-go", "protoc-gen-go-grpc")]
     run(sources(), *plugins, f"--go_out={options}:{out}", f"--go-grpc_out={options}:{out}")
+
+
+def typescript(out: Path) -> None:
+    """Generate TypeScript with the plugin that tools/package.json pins, error details as well."""
+    plugin = TOOLS / "node_modules/.bin/protoc-gen-es"
+    if not plugin.exists():
+        sys.exit("tools/node_modules is missing: `make proto` and `make contract` install it")
+    run(
+        [*sources(), *DETAILS],
+        f"--plugin=protoc-gen-es={plugin}",
+        f"--proto_path={RPC}",
+        f"--es_out=target=ts,import_extension=js:{out}",
+    )
 
 
 def sources() -> list[Path]:

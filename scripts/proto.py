@@ -47,6 +47,9 @@ LANGUAGES: Final = {
         plugins.python,
     ),
     "go": Language("clients/go", ("v1/*.pb.go",), ("go",), plugins.go),
+    "typescript": Language(
+        "clients/typescript/src/contract", ("**/*_pb.ts",), ("node",), plugins.typescript
+    ),
 }
 
 

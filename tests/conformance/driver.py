@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "python": (ROOT, [sys.executable, PYTHON]),
     "python-blocking": (ROOT, [sys.executable, PYTHON, "--blocking"]),
     "go": (ROOT, ["build/conformance/go"]),
+    "typescript": (ROOT / "clients/typescript", ["node", "dist/conformance/driver.js"]),
 }
 """For each client, where its driver is started and how; it is built before."""
 
