@@ -45,6 +45,7 @@ CLIENTS: Final = {
             ["npm", "test", "--silent"],
         ),
     ),
+    "java": Client(("java", "mvn"), (["mvn", "-q", "-B", "package"],)),
 }
 
 

@@ -5,11 +5,13 @@ and the contract doesn't name, since it speaks of no language, is said here.
 """
 
 import os
+import platform
 import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import grpc_tools
@@ -63,6 +65,41 @@ def typescript(out: Path) -> None:
         f"--proto_path={RPC}",
         f"--es_out=target=ts,import_extension=js:{out}",
     )
+
+
+def java(out: Path) -> None:
+    """Generate Java's messages; the service's three methods the client describes by itself.
+
+    Of all languages here, this one's generator isn't in grpcio-tools' protoc.
+    protoc has no option for the package, so it is named in a copy of the files.
+    """
+    named = 'option java_package = "dev.sidecard.v1";\noption java_multiple_files = true;\n'
+    with TemporaryDirectory() as folder:
+        proto = Path(folder)
+        for path in sources():
+            copy = proto / path.relative_to(PROTO)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            head = "package sidecard.v1;\n"
+            copy.write_text(path.read_text().replace(head, head + named))
+        files = map(str, sorted(proto.rglob("*.proto")))
+        paths = [f"--proto_path={proto}", f"--proto_path={WELL_KNOWN}"]
+        subprocess.run([_protoc_of_java(), *paths, f"--java_out={out}", *files], check=True)
+
+
+def _protoc_of_java() -> Path:
+    """Return the protoc of the version that clients/java runs on, from Maven Central."""
+    pom = (ROOT / "clients/java/pom.xml").read_text()
+    version = re.findall(r"<protobuf.version>(.*)</protobuf.version>", pom)[0]
+    system = {"Linux": "linux", "Darwin": "osx"}.get(platform.system(), "windows")
+    machine = "aarch_64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+    file = TOOLS / f"bin/protoc-{version}-{system}-{machine}.exe"
+    if not file.exists():
+        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:copy"
+        artifact = f"com.google.protobuf:protoc:{version}:exe:{system}-{machine}"
+        where = f"-DoutputDirectory={file.parent}"
+        subprocess.run(["mvn", "-q", "-B", goal, f"-Dartifact={artifact}", where], check=True)
+        file.chmod(0o755)
+    return file
 
 
 def sources() -> list[Path]:

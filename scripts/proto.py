@@ -50,6 +50,9 @@ LANGUAGES: Final = {
     "typescript": Language(
         "clients/typescript/src/contract", ("**/*_pb.ts",), ("node",), plugins.typescript
     ),
+    "java": Language(
+        "clients/java/src/main/java", ("dev/sidecard/v1/*.java",), ("mvn",), plugins.java
+    ),
 }
 
 

@@ -17,11 +17,16 @@ from typing import Any, Final
 from tests.conformance.vectors import ROOT, Json
 
 PYTHON: Final = "clients/python/conformance/driver.py"
+JAVA: Final = "dev.sidecard.client.ConformanceDriver"
 COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "python": (ROOT, [sys.executable, PYTHON]),
     "python-blocking": (ROOT, [sys.executable, PYTHON, "--blocking"]),
     "go": (ROOT, ["build/conformance/go"]),
     "typescript": (ROOT / "clients/typescript", ["node", "dist/conformance/driver.js"]),
+    "java": (
+        ROOT / "clients/java",
+        ["java", "-cp", "target/classes:target/test-classes:target/lib/*", JAVA],
+    ),
 }
 """For each client, where its driver is started and how; it is built before."""
 

@@ -1,0 +1,94 @@
+package dev.sidecard.client;
+
+import io.grpc.ConnectivityState;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+
+/** The one connection of a client, to a daemon that is beside it and dependable by itself. */
+final class Connection {
+  static final String DEFAULT_ADDRESS = "127.0.0.1:7411";
+
+  private static final long LOOK_MS = 50;
+
+  private final String address;
+  private final ManagedChannel channel;
+  private volatile Duration wait = Duration.ZERO;
+
+  Connection(String address) {
+    if (address.contains("://") && !address.startsWith("unix:///")) {
+      throw new IllegalArgumentException(
+          "\"" + address + "\" is neither host:port nor unix:///path");
+    }
+    this.address = address;
+    channel =
+        Grpc.newChannelBuilder(address, InsecureChannelCredentials.create())
+            // Trying again is the daemon's work; no proxy leads there.
+            .disableRetry()
+            .disableServiceConfigLookUp()
+            .proxyDetector(target -> null)
+            // The daemon has the limits, and names the field that is over one.
+            .maxInboundMessageSize(Integer.MAX_VALUE)
+            // A daemon that hangs is noticed in a long silence too.
+            .keepAliveTime(30, TimeUnit.SECONDS)
+            .keepAliveTimeout(20, TimeUnit.SECONDS)
+            .build();
+  }
+
+  String address() {
+    return address;
+  }
+
+  ManagedChannel channel() {
+    // A daemon is back within a second of a restart; gRPC would wait up to two minutes.
+    if (channel.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+      channel.resetConnectBackoff();
+    }
+    return channel;
+  }
+
+  void waitAtFirst(Duration wait) {
+    this.wait = wait;
+  }
+
+  /** Completes once the daemon takes connections, at the first call of a client that waits. */
+  CompletableFuture<Void> ready(Call call) {
+    if (wait.isZero()) {
+      return CompletableFuture.completedFuture(null);
+    }
+    CompletableFuture<Void> ready = new CompletableFuture<>();
+    look(call, ready, System.nanoTime() + wait.toNanos());
+    return ready;
+  }
+
+  /** As {@link #ready}, for a caller that blocks. */
+  void awaitReady(Call call) {
+    try {
+      ready(call).join();
+    } catch (CompletionException error) {
+      throw error.getCause() instanceof SidecardException absent ? absent : error;
+    }
+  }
+
+  void close() {
+    channel.shutdownNow();
+  }
+
+  private void look(Call call, CompletableFuture<Void> ready, long until) {
+    ConnectivityState state = channel.getState(true);
+    if (state == ConnectivityState.READY || call.isCancelled()) {
+      wait = Duration.ZERO;
+      ready.complete(null);
+    } else if (System.nanoTime() > until || state == ConnectivityState.SHUTDOWN) {
+      ready.completeExceptionally(call.absent("waited " + wait.toMillis() / 1000.0 + " s"));
+    } else {
+      channel.resetConnectBackoff();
+      CompletableFuture.delayedExecutor(LOOK_MS, TimeUnit.MILLISECONDS)
+          .execute(() -> look(call, ready, until));
+    }
+  }
+}
