@@ -45,6 +45,14 @@ CLIENTS: Final = {
             ["npm", "test", "--silent"],
         ),
     ),
+    "rust": Client(
+        ("cargo",),
+        (
+            ["cargo", "fmt", "--check"],
+            ["cargo", "clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"],
+            ["cargo", "test", "--quiet", "--locked"],
+        ),
+    ),
     "java": Client(("java", "mvn"), (["mvn", "-q", "-B", "package"],)),
 }
 

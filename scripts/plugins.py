@@ -102,6 +102,19 @@ def _protoc_of_java() -> Path:
     return file
 
 
+def rust(out: Path) -> None:
+    """Generate Rust with the program in tools/rust, from protoc's description of the files."""
+    with TemporaryDirectory() as folder:
+        described = Path(folder) / "contract.bin"
+        options = ["--include_imports", "--include_source_info"]
+        run(sources(), f"--descriptor_set_out={described}", *options)
+        manifest = f"--manifest-path={TOOLS / 'rust/Cargo.toml'}"
+        target = f"--target-dir={TOOLS / 'bin/rust'}"
+        command = ["cargo", "run", "--quiet", "--locked", manifest, target, "--"]
+        subprocess.run([*command, str(described), folder], check=True)
+        (out / "v1.rs").write_text((Path(folder) / "sidecard.v1.rs").read_text())
+
+
 def sources() -> list[Path]:
     """Return the contract's files."""
     return sorted(PROTO.rglob("*.proto"))

@@ -53,6 +53,7 @@ LANGUAGES: Final = {
     "java": Language(
         "clients/java/src/main/java", ("dev/sidecard/v1/*.java",), ("mvn",), plugins.java
     ),
+    "rust": Language("clients/rust/src", ("v1.rs",), ("cargo",), plugins.rust),
 }
 
 

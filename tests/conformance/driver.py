@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "python-blocking": (ROOT, [sys.executable, PYTHON, "--blocking"]),
     "go": (ROOT, ["build/conformance/go"]),
     "typescript": (ROOT / "clients/typescript", ["node", "dist/conformance/driver.js"]),
+    "rust": (ROOT / "clients/rust", ["target/debug/examples/conformance"]),
     "java": (
         ROOT / "clients/java",
         ["java", "-cp", "target/classes:target/test-classes:target/lib/*", JAVA],

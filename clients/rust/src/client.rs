@@ -1,0 +1,296 @@
+//! The client: what it is told once, and its calls.
+
+use std::{
+    fmt,
+    future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    error::Error,
+    stream::EventStream,
+    v1::{
+        CountTokensRequest, GenerateRequest, GenerateResponse,
+        generation_service_client::GenerationServiceClient,
+    },
+};
+
+/// Where the daemon serves unless it is told otherwise.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7411";
+
+const LOOK: Duration = Duration::from_millis(50);
+
+type Stub = GenerationServiceClient<Channel>;
+
+/// An address that is neither `host:port` nor `unix:///path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidAddress(String);
+
+impl fmt::Display for InvalidAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is neither host:port nor unix:///path", self.0)
+    }
+}
+
+impl std::error::Error for InvalidAddress {}
+
+/// Calls the daemon over one connection, which it opens at its first call.
+///
+/// Clones share the connection, and so does what `with_…` returns, in which one setting differs.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    timeout: Option<Duration>,
+    wait_for_ready: Duration,
+    tenant: String,
+    request_id: String,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: String,
+    endpoint: Endpoint,
+    stub: OnceLock<Stub>,
+    ready: AtomicBool,
+}
+
+impl Client {
+    /// The client of the daemon at `$SIDECARD_ADDRESS`, or else at [`DEFAULT_ADDRESS`].
+    pub fn new() -> Result<Self, InvalidAddress> {
+        let address = std::env::var("SIDECARD_ADDRESS").unwrap_or_default();
+        Self::at(if address.is_empty() { DEFAULT_ADDRESS } else { &address })
+    }
+
+    /// The client of the daemon at `host:port` or `unix:///path`.
+    pub fn at(address: &str) -> Result<Self, InvalidAddress> {
+        let invalid = || InvalidAddress(address.into());
+        let uri = if address.starts_with("unix:///") {
+            address.to_owned()
+        } else if address.contains("://") {
+            return Err(invalid());
+        } else {
+            format!("http://{address}")
+        };
+        // A daemon that hangs is noticed in a long silence too.
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|_| invalid())?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let (address, ready) = (address.to_owned(), AtomicBool::new(false));
+        Ok(Self {
+            shared: Arc::new(Shared { address, endpoint, stub: OnceLock::new(), ready }),
+            timeout: None,
+            wait_for_ready: Duration::ZERO,
+            tenant: String::new(),
+            request_id: String::new(),
+        })
+    }
+
+    /// Calls take at most so long. Without it, the daemon's own limit holds.
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
+    }
+
+    /// Calls that don't say are for this tenant. Without it, for the daemon's `default`.
+    pub fn with_tenant(&self, tenant: impl Into<String>) -> Self {
+        Self { tenant: tenant.into(), ..self.clone() }
+    }
+
+    /// Calls carry this id: 1 to 128 of a-z, A-Z, 0-9 and ._:/+=@-.
+    /// Without it, each has one made.
+    pub fn with_request_id(&self, request_id: impl Into<String>) -> Self {
+        Self { request_id: request_id.into(), ..self.clone() }
+    }
+
+    /// The connection's first call waits so long for a daemon that is still starting,
+    /// in addition to its timeout. Without it, not at all.
+    pub fn with_wait_for_ready(&self, wait: Duration) -> Self {
+        Self { wait_for_ready: wait, ..self.clone() }
+    }
+
+    /// The whole answer. Dropping the future cancels the call.
+    pub async fn generate(
+        &self,
+        request: impl Into<GenerateRequest>,
+    ) -> Result<GenerateResponse, Error> {
+        let (call, request) = self.call(request.into());
+        call.send(request, async |mut stub: Stub, request| stub.generate(request).await).await
+    }
+
+    /// How many tokens of input the request has. Fails as [`generate`](Self::generate) does.
+    pub async fn count_tokens(&self, request: impl Into<GenerateRequest>) -> Result<i64, Error> {
+        let (call, request) = self.call(request.into());
+        let wrapped = CountTokensRequest { request: Some(request) };
+        let send = async |mut stub: Stub, request| stub.count_tokens(request).await;
+        Ok(call.send(wrapped, send).await?.input_tokens)
+    }
+
+    /// The answer as it comes. Nothing is sent before the first event is asked for.
+    pub fn stream(&self, request: impl Into<GenerateRequest>) -> EventStream {
+        let (call, request) = self.call(request.into());
+        let (request_id, telling) = (call.request_id.clone(), call.clone());
+        let begin = async move {
+            let (mut stub, deadline) = call.begin().await?;
+            let request = call.request(request)?;
+            let sent = call.by(deadline, stub.stream_generate(request)).await?;
+            Ok((sent.into_inner(), deadline.map(|moment| Box::pin(sleep_until(moment)))))
+        };
+        EventStream::new(
+            request_id,
+            Box::new(move |status| telling.failure(status)),
+            Box::pin(begin),
+        )
+    }
+
+    fn call(&self, mut request: GenerateRequest) -> (Call, GenerateRequest) {
+        if request.tenant.is_empty() {
+            request.tenant.clone_from(&self.tenant);
+        }
+        let request_id = if self.request_id.is_empty() {
+            format!("{:016x}", RandomState::new().build_hasher().finish())
+        } else {
+            self.request_id.clone()
+        };
+        let Self { shared, timeout, wait_for_ready, .. } = self;
+        let (shared, timeout, wait_for_ready) = (shared.clone(), *timeout, *wait_for_ready);
+        (Call { shared, request_id, timeout, wait_for_ready }, request)
+    }
+}
+
+/// What one call goes by.
+#[derive(Debug, Clone)]
+struct Call {
+    shared: Arc<Shared>,
+    request_id: String,
+    timeout: Option<Duration>,
+    wait_for_ready: Duration,
+}
+
+impl Call {
+    /// Sends a unary request, and waits for its answer no longer than the call may take.
+    async fn send<I, O>(
+        &self,
+        message: I,
+        send: impl AsyncFnOnce(Stub, Request<I>) -> Result<Response<O>, Status>,
+    ) -> Result<O, Error> {
+        let (stub, deadline) = self.begin().await?;
+        let request = self.request(message)?;
+        Ok(self.by(deadline, send(stub, request)).await?.into_inner())
+    }
+
+    /// Waits for the daemon if it is to, and returns the stub and the call's deadline.
+    async fn begin(&self) -> Result<(Stub, Option<Instant>), Error> {
+        let shared = &self.shared;
+        if !self.wait_for_ready.is_zero() && !shared.ready.load(Ordering::Relaxed) {
+            let until = Instant::now() + self.wait_for_ready;
+            while !matches!(timeout_at(until, shared.endpoint.connect()).await, Ok(Ok(_))) {
+                if Instant::now() >= until {
+                    let waited = format!("waited {} s", self.wait_for_ready.as_secs_f64());
+                    return Err(Error::absent(&shared.address, &self.request_id, &waited));
+                }
+                sleep(LOOK).await;
+            }
+            shared.ready.store(true, Ordering::Relaxed);
+        }
+        // The daemon has the limits of size, and names the field that is over one.
+        let stub = shared.stub.get_or_init(|| {
+            GenerationServiceClient::new(shared.endpoint.connect_lazy())
+                .max_decoding_message_size(usize::MAX)
+                .max_encoding_message_size(usize::MAX)
+        });
+        Ok((stub.clone(), self.timeout.map(|timeout| Instant::now() + timeout)))
+    }
+
+    fn request<I>(&self, message: I) -> Result<Request<I>, Error> {
+        let mut request = Request::new(message);
+        let id = self.request_id.parse().map_err(|_| {
+            let message = "the request id has characters that no header can hold";
+            self.failure(&Status::new(Code::InvalidArgument, message))
+        })?;
+        request.metadata_mut().insert("x-request-id", id);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        Ok(request)
+    }
+
+    async fn by<T>(
+        &self,
+        deadline: Option<Instant>,
+        sent: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Error> {
+        let answered = match deadline {
+            Some(moment) => match timeout_at(moment, sent).await {
+                Ok(answered) => answered,
+                Err(_) => return Err(Error::late(&self.request_id)),
+            },
+            None => sent.await,
+        };
+        answered.map_err(|status| {
+            // tonic's own timer, which it sets for the same moment, says that it is cancelled.
+            let late = deadline.is_some_and(|moment| Instant::now() >= moment);
+            match status.code() {
+                Code::Cancelled if late => Error::late(&self.request_id),
+                _ => self.failure(&status),
+            }
+        })
+    }
+
+    fn failure(&self, status: &Status) -> Error {
+        Error::of(status, &self.shared.address, &self.request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_host_and_port_or_a_sockets_file() {
+        for address in ["localhost:7411", "[::1]:7411", "unix:///run/sidecard.sock"] {
+            assert!(Client::at(address).is_ok(), "{address}");
+        }
+        for address in ["http://a:1", "unix://relative", "a b:1", ""] {
+            let error = Client::at(address).expect_err(address);
+            assert!(error.to_string().contains("neither host:port nor unix:///path"));
+        }
+    }
+
+    #[test]
+    fn a_setting_holds_for_what_with_returned_alone() {
+        let client = Client::at("localhost:1").unwrap();
+        let team = client.with_tenant("team-a");
+        assert_eq!(team.call("x".into()).1.tenant, "team-a");
+        assert_eq!(client.call("x".into()).1.tenant, "");
+        let own = GenerateRequest { tenant: "own".into(), ..GenerateRequest::default() };
+        assert_eq!(team.call(own).1.tenant, "own");
+        assert_ne!(client.call("x".into()).0.request_id, client.call("x".into()).0.request_id);
+    }
+
+    #[test]
+    fn clients_and_streams_go_from_thread_to_thread() {
+        fn sent<T: Send>() {}
+        fn shared<T: Send + Sync>() {}
+        shared::<Client>();
+        sent::<EventStream>();
+    }
+
+    #[tokio::test]
+    async fn an_id_that_no_header_holds_is_the_callers_mistake() {
+        let client = Client::at("127.0.0.1:1").unwrap().with_request_id("a\nb");
+        let error = client.generate("x").await.expect_err("sent");
+        assert_eq!(error.code, Code::InvalidArgument);
+    }
+}
