@@ -1,0 +1,35 @@
+"""Every reason that the daemon can give has its name in every client."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from sidecard.core.errors import SidecardError
+from sidecard_client.errors import BY_REASON
+from tests.conformance.vectors import ROOT
+
+FILES = {
+    "go": "clients/go/errors.go",
+    "typescript": "clients/typescript/src/errors.ts",
+    "rust": "clients/rust/src/error.rs",
+    "java": "clients/java/src/main/java/dev/sidecard/client/Reason.java",
+}
+
+
+def reasons(of: type[SidecardError] = SidecardError) -> Iterator[str]:
+    """Yield the reason of each error that has no kinds of its own."""
+    for kind in of.__subclasses__():
+        if kind.__subclasses__():
+            yield from reasons(kind)
+        else:
+            yield re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
+
+
+@pytest.mark.parametrize("client", ["python", *FILES])
+def test_a_client_names_every_reason(client: str) -> None:
+    """A reason that the daemon gains has to be added to each client."""
+    named = BY_REASON if client == "python" else (ROOT / FILES[client]).read_text()
+    expected = {reason for reason in reasons() if reason != "NOT_CACHED" or client != "python"}
+    assert len(expected) > 10
+    assert {reason for reason in expected if reason not in named} == set()
