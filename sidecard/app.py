@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
@@ -17,13 +18,15 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.core.ports import CallSink, NoteSink
 from sidecard.layers.admit import Admit
 from sidecard.layers.breaker import Break
+from sidecard.layers.coalesce import Coalesce
+from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
 from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
 from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
-from sidecard.opening import open_transport
+from sidecard.opening import open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
@@ -43,10 +46,17 @@ from sidecard.upstream.transport import Transport
 _log = logging.getLogger(__name__)
 
 
-def build_stack(
-    client: Client, state: State, *, sink: CallSink, notes: NoteSink
-) -> tuple[Handler, Admit]:
-    """Return the handler that answers calls, put together from the inside out, and its door."""
+class Stack(NamedTuple):
+    """The handler that answers calls, and those of its layers that others ask."""
+
+    handler: Handler
+    admit: Admit
+    coalesce: Coalesce
+    cache: ExactCache
+
+
+def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink) -> Stack:
+    """Return the handler that answers calls, put together from the inside out."""
     clock = state.clock
     # One attempt at one target: nothing is returned before its first content is in hand.
     stack: Handler = Upstream(client, limits_of=state.limits, clock=clock)
@@ -74,15 +84,25 @@ def build_stack(
         chance=random.random,
     )
     # When a target is given up the next one is asked, and then what may stand in for an answer.
-    stack = Fallback(stack, clock=clock, notes=notes)
+    stack = Fallback(stack, clock=clock, notes=notes, stale=state.answers.stale)
     # A stream that breaks in the middle goes on at another target, if that is wanted.
     stack = Rescue(stack, clock=clock, notes=notes)
     # As many calls run as there are permits; others wait in a fair order, or are refused at once.
     shared, own = state.admission()
     stack = admit = Admit(stack, policies=own, shared=shared, clock=clock, notes=notes)
+    # Equal calls of a tenant at one moment share one answer, and it is paid for once.
+    stack = coalesce = Coalesce(
+        stack,
+        clock=clock,
+        fingerprint_of=state.fingerprints,
+        shares=lambda route: state.keeping(route).coalesce,
+    )
+    # What was answered before is answered again, at once and at no cost, as long as it is fresh.
+    anew = Observe(stack, sink=sink, clock=clock)
+    stack = cache = ExactCache(stack, answers=state.answers, clock=clock, refresh=anew)
     # Whatever became of the call, it is noted once, as the caller saw it.
     stack = Observe(stack, sink=sink, clock=clock)
-    return stack, admit
+    return Stack(stack, admit, coalesce, cache)
 
 
 async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
@@ -92,7 +112,12 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
     """
     config = loaded.config
     async with open_transport(loaded, means, env) as transport, AsyncExitStack() as closing:
-        server, told = build_server(config, transport, as_json=as_json)
+        clock = SystemClock()
+        notes = Notes(NoteLog(clock))
+        store = await closing.enter_async_context(open_store(config, notes=notes, clock=clock))
+        state = State(config, notes=notes, clock=clock, store=store)
+        server, told, cache = build_server(config, transport, state, notes=notes, as_json=as_json)
+        closing.push_async_callback(cache.aclose)
         facts = {"upstream": repr(transport)}
         if config.listen.admin is not None:
             # What costs memory and time to load is loaded where it is wanted.
@@ -109,21 +134,29 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
 
 
-def build_server(config: Config, transport: Transport, *, as_json: bool) -> tuple[GrpcServer, Told]:
-    """Return the daemon's server over a transport that somebody else closes, and what it tells."""
-    clock = SystemClock()
+def build_server(
+    config: Config, transport: Transport, state: State, *, notes: Notes, as_json: bool
+) -> tuple[GrpcServer, Told, ExactCache]:
+    """Return the daemon's server over a transport and a store that somebody else closes.
+
+    And what it tells, and the layer that is to be closed when it has stopped.
+    """
+    clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
-    log, notes = AccessLog(clock=clock, as_json=as_json), Notes(NoteLog(clock))
-    state = State(config, notes=notes, clock=clock)
-    calls = Calls(log)
-    stack, admit = build_stack(client, state, sink=calls, notes=notes)
-    targets = [target.model for route in config.routes.values() for target in route.targets]
-    metrics = Metrics(lambda: gauges(state, admit), targets=targets, routes=state.routes)
+    calls = Calls(AccessLog(clock=clock, as_json=as_json))
+    stack = build_stack(client, state, sink=calls, notes=notes)
+    parts = (state, stack.admit, stack.coalesce)
+    metrics = Metrics(
+        lambda: gauges(*parts),
+        targets=[target.model for route in config.routes.values() for target in route.targets],
+        routes=state.routes,
+        uncached=[name for name in state.routes if not state.keeping(name).enabled],
+    )
     calls.add(metrics.call)
     notes.add(metrics.note)
     servicer = GenerationServicer(
-        stack,
+        stack.handler,
         count=TokenCounter(client, timeout_s=config.timeouts.first_event_s),
         decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
@@ -133,9 +166,9 @@ def build_server(config: Config, transport: Transport, *, as_json: bool) -> tupl
     server = GrpcServer(servicer, _listen(config))
 
     def told() -> JsonObject:
-        return status(state, admit, unready=server.unready, uptime_s=clock.now() - began)
+        return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
 
-    return server, Told(told, metrics.page, lambda: server.unready)
+    return server, Told(told, metrics.page, lambda: server.unready), stack.cache
 
 
 def _listen(config: Config) -> Listen:

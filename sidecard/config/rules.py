@@ -25,6 +25,7 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     """Yield what doesn't go together; `names` are those of all routes, the broken ones too."""
     yield from _listening(config)
     yield from _sending(config)
+    yield from _keeping(config)
     yield from _naming(config, tuple(names))
     yield from _order(config.timeouts)
     yield from of_routes(config, followed(config.timeouts))
@@ -89,6 +90,12 @@ def _sending(config: Config) -> Iterator[Mistake]:
             f"drop upstream.api_key_file, or {drop} to send with the key"
         )
         yield Mistake(("upstream", "api_key_file"), told, (transport, client))
+
+
+def _keeping(config: Config) -> Iterator[Mistake]:
+    if config.cache.encryption_key_file is not None and config.data_dir is None:
+        told = "encrypts what is on disk, and nothing is; expected data_dir to be set too"
+        yield Mistake(("cache", "encryption_key_file"), told, (("data_dir",),))
 
 
 def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:

@@ -8,12 +8,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from sidecard.config.caching import Cache
 from sidecard.config.kinds import (
     AdminAddress,
     BaseUrl,
     Bytes,
     Expect,
     Flag,
+    Folder,
     KeyFile,
     ListenAddress,
     Seconds,
@@ -159,6 +161,12 @@ class Config(Section):
     """All of it. With nothing given, it serves."""
 
     listen: Listen = Listen()
+    data_dir: Folder | None = Field(
+        None,
+        description="Absolute path of the folder that the daemon keeps its files in; it makes it "
+        "where it is missing. One daemon takes one folder. null: it keeps everything in memory, "
+        "and forgets it at its end.",
+    )
     upstream: Upstream = Upstream()
     routes: Mapping[RouteName, Route] = Field(
         {DEFAULT_ROUTE: Route(targets=tuple([Target(model=model) for model in DEFAULT_MODELS]))},
@@ -171,4 +179,5 @@ class Config(Section):
     limits: Limits = Limits()
     admission: Admission = Admission()
     hedge: Hedge = Hedge()
+    cache: Cache = Cache()
     log: Log = Log()

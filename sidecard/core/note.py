@@ -6,6 +6,8 @@ Layers know no log and no metric; they say what happened, once, where it happene
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
@@ -115,4 +117,8 @@ Note: TypeAlias = (
     | Misconfigured
     | StreamRescued
     | Shed
+    | StoreOpened
+    | StoreOut
+    | StoreSetAside
+    | StoreKeysKept
 )

@@ -75,6 +75,27 @@ def fingerprint(call: Call) -> Fingerprint:
     return Fingerprint(_hash(context.hex(), lengths, ":", *asked), context)
 
 
+class Fingerprints:
+    """`fingerprint` for layers that ask for that of one call right after one another.
+
+    State: the call that was asked about last. Safe within one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._call: Call | None = None
+        self._found = Fingerprint(b"", b"")
+
+    def __call__(self, call: Call) -> Fingerprint:
+        """Return the fingerprint of the call; raises as `fingerprint` does."""
+        if call is not self._call:
+            self._found = fingerprint(call)
+            self._call = call
+        return self._found
+
+    def __repr__(self) -> str:
+        return f"<Fingerprints, {'none yet' if self._call is None else 'one'} remembered>"
+
+
 def _hash(*parts: str) -> bytes:
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).digest()
 

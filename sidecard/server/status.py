@@ -20,6 +20,7 @@ CODES: dict[type[SidecardError], StatusCode] = {
     errors.InvalidCall: StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.NotCached: StatusCode.NOT_FOUND,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.BudgetExhausted: StatusCode.RESOURCE_EXHAUSTED,
     errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,

@@ -113,12 +113,19 @@ class Times:
 
 
 class Level:
-    """A gauge that nobody keeps up to date: it is read when it is asked for."""
+    """A gauge that nobody keeps up to date: it is read when it is asked for.
 
-    kind: Final = "gauge"
+    One whose name ends in `_total` is a counter that another part keeps.
+    """
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
         self.name, self.text, self.labels = name, text, labels
+        self.kind = "counter" if name.endswith("_total") else "gauge"
+
+    def family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        """Return the family without samples."""
+        make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        return make(self.name, self.text, labels=self.labels)
 
 
 class Levels:
@@ -133,10 +140,7 @@ class Levels:
 
     def collect(self) -> Iterable[Family]:
         """Return the families with their samples."""
-        families = {
-            gauge.name: GaugeMetricFamily(gauge.name, gauge.text, labels=gauge.labels)
-            for gauge in self._gauges
-        }
+        families = {gauge.name: gauge.family() for gauge in self._gauges}
         labels_of = {gauge.name: gauge.labels for gauge in self._gauges}
         for name, labels, value in self._read():
             if "target" not in labels or self._targets(labels["target"]) != OTHER:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from sidecard.core.call import Call, LastResort
+from sidecard.core.call import CacheMode, Call, LastResort
 from sidecard.core.errors import SidecardError
 from sidecard.core.event import Usage
 from sidecard.core.note import (
@@ -42,6 +42,17 @@ GAUGES: Final = (
     Level("sidecard_in_flight_limit", "Permits that there are", ("places",)),
     Level("sidecard_queued", "Calls that wait for a permit", ("places", "priority")),
     Level("sidecard_retry_budget", "Retries and hedges that the budget allows now"),
+    Level("sidecard_flights", "Calls that others who ask the same can join now"),
+    Level("sidecard_cache_available", "1 while the answer cache takes entries, 0 while it can't"),
+    Level("sidecard_cache_entries", "Answers in the cache"),
+    Level("sidecard_cache_bytes", "Bytes that they take"),
+    Level("sidecard_cache_max_bytes", "Bytes that they may take"),
+    Level("sidecard_cache_queued", "Answers that wait to be written"),
+    Level("sidecard_cache_written_total", "Answers written"),
+    Level("sidecard_cache_dropped_total", "Answers not written: too many, too large, or no disk"),
+    Level("sidecard_cache_removed_total", "Answers removed from the cache", ("why",)),
+    Level("sidecard_cache_unreadable_total", "Answers met that another key encrypts"),
+    Level("sidecard_cache_set_aside_total", "Files of the cache that were set aside as unusable"),
 )
 """What is read when somebody asks."""
 
@@ -51,6 +62,7 @@ class Metrics:
 
     `targets` and `routes` are the configured names: no number of others takes their labels away,
     and what should alert when it happens once is shown for those targets from the beginning.
+    `uncached` are the routes whose answers aren't kept.
     """
 
     def __init__(
@@ -59,7 +71,9 @@ class Metrics:
         *,
         targets: Collection[str] = (),
         routes: Collection[str] = (),
+        uncached: Collection[str] = (),
     ) -> None:
+        self._uncached = frozenset(uncached)
         self._targets = Names([*targets, *[resort.value for resort in LastResort]])
         self._routes = Names(routes)
         self._count_calls()
@@ -86,6 +100,11 @@ class Metrics:
         )
         self.attempts = Counts(
             "sidecard_attempts_total", "Attempts by what became of them", ("target", "outcome")
+        )
+        self.cache = Counts(
+            "sidecard_cache_calls_total",
+            "Calls by what the cache had for them",
+            ("route", "result"),
         )
         self.tokens = Counts("sidecard_tokens_total", "Tokens used", ("target", "kind"))
 
@@ -128,6 +147,8 @@ class Metrics:
             reason = ""
         source = head.source.value if head else ""
         self.calls.add(route, outcome.ending.value, source, reason)
+        if call.route.name not in self._uncached:
+            self.cache.add(route, _cached(call, source))
         self.call_seconds.add(outcome.ended_at - began, route, mode)
         if outcome.first_event_at is not None:
             self.first_event_seconds.add(outcome.first_event_at - began, route, mode)
@@ -183,3 +204,12 @@ class Metrics:
         if _OPENMETRICS in accept:
             encode, content_type = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
         return encode(self.registry), content_type
+
+
+_RESULTS: Final = {"cache_exact": "hit", "cache_stale": "stale", "coalesced": "coalesced"}
+_BY_MODE: Final = {CacheMode.BYPASS: "bypass", CacheMode.REFRESH: "refresh"}
+
+
+def _cached(call: Call, source: str) -> str:
+    """Return what the cache had for a call whose answer is from that source."""
+    return _RESULTS.get(source) or _BY_MODE.get(call.cache.mode, "miss")

@@ -50,7 +50,7 @@ def test_configured_names_are_not_crowded_out() -> None:
     assert found['sidecard_retries_total{error="E",target="ours"}'] == 1
     assert found['sidecard_breaker_state{state="open",target="ours"}'] == 1
     assert len([name for name in found if "breaker_state" in name]) == 101
-    routes = [name for name in found if "calls_total" in name]
+    routes = [name for name in found if "sidecard_calls_total" in name]
     assert len(routes) == 102
     assert [name for name in routes if 'route="default"' in name]
 
