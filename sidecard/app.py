@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from sidecard.config.load import Loaded
@@ -28,6 +29,8 @@ from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.opening import open_store, open_transport
 from sidecard.server import lifecycle
+from sidecard.server.admin_service import AdminServicer
+from sidecard.server.admin_token import AdminToken
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
 from sidecard.server.servicer import GenerationServicer
@@ -163,12 +166,28 @@ def build_server(
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
-    server = GrpcServer(servicer, _listen(config))
+    server = GrpcServer(servicer, _listen(config), _orders(config, state))
 
     def told() -> JsonObject:
         return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
 
     return server, Told(told, metrics.page, lambda: server.unready), stack.cache
+
+
+def _orders(config: Config, state: State) -> AdminServicer | None:
+    """Return who takes the operator's orders, None where nobody could tell who that is."""
+    if config.listen.admin_token_file is not None:
+        token = AdminToken(Path(config.listen.admin_token_file))
+    elif config.data_dir is not None:
+        try:
+            token = AdminToken.made(Path(config.data_dir) / "admin-token")
+        except OSError as error:
+            facts = {"data_dir": config.data_dir, "why": error.strerror}
+            _log.warning("no orders are taken: the token can't be kept", extra=facts)
+            return None
+    else:
+        return None
+    return AdminServicer(state.store, token=token, clock=state.clock)
 
 
 def _listen(config: Config) -> Listen:

@@ -10,6 +10,7 @@ COMMANDS: Final = {
     "serve": "answer calls until a signal",
     "check": "check a configuration and list every mistake",
     "call": "ask a running daemon one question",
+    "cache": "show or remove the answers that a running daemon keeps",
     "status": "show breakers, limits and queues of a running daemon",
     "simulate": "run the simulated upstream",
 }

@@ -241,3 +241,6 @@ StopReason: TypeAlias = Annotated[
     Field(pattern=r"^[a-z][a-z_]{0,62}$"),
     Expect("a stop reason of the upstream, as end_turn"),
 ]
+TokenFile: TypeAlias = Annotated[
+    _Text, Expect("an absolute path of a file that holds a token"), AfterValidator(_absolute_path)
+]

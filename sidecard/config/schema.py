@@ -21,6 +21,7 @@ from sidecard.config.kinds import (
     Seconds,
     SecondsOrNone,
     Section,
+    TokenFile,
     TokensOrNone,
 )
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
@@ -61,6 +62,12 @@ class Listen(Section):
         "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
         "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
         "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
+    )
+    admin_token_file: TokenFile | None = Field(
+        None,
+        description="Absolute path of the file with the token that an operator's order, such as "
+        "`sidecard cache purge`, has to carry. Read at each. null: `admin-token` in `data_dir`, "
+        "which the daemon makes for its own user; without a `data_dir` no order is taken.",
     )
     unix_mode: FileMode = Field(
         "0600",

@@ -10,7 +10,9 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from sidecard.server import admin_service
 from sidecard.server.address import bind, inode, release
+from sidecard.server.admin_service import AdminServicer
 from sidecard.server.servicer import GenerationServicer, handlers
 
 SERVICE: Final = "sidecard.v1.GenerationService"
@@ -41,7 +43,9 @@ class GrpcServer:
     `unready` is why it takes no calls, None when it does.
     """
 
-    def __init__(self, servicer: GenerationServicer, listen: Listen) -> None:
+    def __init__(
+        self, servicer: GenerationServicer, listen: Listen, admin: AdminServicer | None = None
+    ) -> None:
         self.address = ""
         self.unready: str | None = "starting"
         self._inode: tuple[int, int] | None = None
@@ -52,10 +56,16 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, handlers(servicer)),)
         )
+        services = [SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        if admin is not None:
+            orders = admin_service.handlers(admin)
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(admin_service.SERVICE, orders),)
+            )
+            services.append(admin_service.SERVICE)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if listen.reflection:
-            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_server_reflection(services, self._server)
 
     async def start(self) -> None:
         """Listen and serve; raises `AddressError`. `address` is then where, as bound."""

@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from sidecard.core import errors
 from sidecard.core.errors import InvalidCall, InvalidOutput, SidecardError, UpstreamError
+from sidecard.core.store import StoreFailed
 from sidecard.server.arrival import Arrival
 
 DOMAIN = "sidecard.dev"
@@ -47,11 +48,15 @@ _ODD_BYTES = 500
 
 def code_of(error: BaseException) -> StatusCode:
     """Return the code for `error`; what isn't a `SidecardError` is a bug, so INTERNAL."""
+    if isinstance(error, StoreFailed):
+        return StatusCode.UNAVAILABLE
     return CODES.get(type(error), StatusCode.INTERNAL)  # type: ignore[arg-type]
 
 
 def message_of(error: BaseException) -> str:
     """Return the status message: bounded, and of a bug nothing but that it is one."""
+    if isinstance(error, StoreFailed):
+        return _plain(str(error))[:_MESSAGE_CHARS]
     if not isinstance(error, SidecardError):
         return "internal error; the daemon's log has the traceback"
     text = _plain(error.message)
