@@ -118,7 +118,7 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         clock = SystemClock()
         notes = Notes(NoteLog(clock))
         store = await closing.enter_async_context(open_store(config, notes=notes, clock=clock))
-        state = State(config, notes=notes, clock=clock, store=store)
+        state = State(config, notes=notes, clock=clock, store=store, origin=_origin(config, means))
         server, told, cache = build_server(config, transport, state, notes=notes, as_json=as_json)
         closing.push_async_callback(cache.aclose)
         facts = {"upstream": repr(transport)}
@@ -172,6 +172,13 @@ def build_server(
         return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
 
     return server, Told(told, metrics.page, lambda: server.unready), stack.cache
+
+
+def _origin(config: Config, means: Means) -> str:
+    """Return what tells one upstream from another."""
+    upstream = config.upstream
+    simulated = means == "simulated"
+    return means if simulated else f"{means} {upstream.sdk_client} {upstream.base_url}"
 
 
 def _orders(config: Config, state: State) -> AdminServicer | None:

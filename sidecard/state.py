@@ -34,11 +34,18 @@ from sidecard.upstream.handler import Limits
 class State:
     """Breakers, gates, latencies and policies by name, and the one retry budget.
 
+    `origin` names the upstream: what one answered isn't taken for another's.
     `routes` are the configured ones. Names that no configuration has get what is set for all.
     """
 
     def __init__(
-        self, config: Config, *, notes: NoteSink, clock: Clock, store: Store | None = None
+        self,
+        config: Config,
+        *,
+        notes: NoteSink,
+        clock: Clock,
+        store: Store | None = None,
+        origin: str = "",
     ) -> None:
         self._config = config
         self._notes = notes
@@ -58,7 +65,7 @@ class State:
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
         self.keeping = Keyed(self._keeping, kept=names)
-        self.fingerprints = Fingerprints()
+        self.fingerprints = Fingerprints(origin)
         self.answers = Answers(
             self.store,
             policy_of=self.keeping,

@@ -20,7 +20,7 @@ from sidecard.core.call import (
     Target,
 )
 from sidecard.core.jsonio import loads
-from sidecard.policy.fingerprint import Fingerprint, fingerprint
+from sidecard.policy.fingerprint import Fingerprint, Fingerprints, fingerprint
 from tests.support.asking import CALLS, meaning, reordered, variants
 from tests.support.script import a_call
 
@@ -308,3 +308,19 @@ def test_fingerprints_stay(fields: dict[str, Json], whole: str, context: str) ->
     """What is on disk is found again: who changes one of these has to raise `VERSION`."""
     found = fingerprint(a_call(**fields))
     assert (found.whole.hex(), found.context.hex()) == (whole, context)
+
+
+def test_another_upstream_gives_another_answer() -> None:
+    """What a simulator or another gateway answered isn't taken for this one's."""
+    found = {fingerprint(a_call(), origin) for origin in ("", "direct https://a", "simulated")}
+    assert len({whole for whole, _ in found}) == len({context for _, context in found}) == 3
+
+
+def test_a_fingerprint_is_made_once_for_one_call() -> None:
+    """Layers that ask right after one another get the same one; another call has its own."""
+    one, other = a_call(), a_call(tenant="other")
+    remembered = Fingerprints("origin")
+    first = remembered(one)
+    assert remembered(one) is first
+    assert remembered(other) == fingerprint(other, "origin")
+    assert remembered(one) == first == fingerprint(one, "origin")
