@@ -264,8 +264,8 @@ def test_odd_values_have_one_too(odd: Json) -> None:
 GOLDEN: list[tuple[dict[str, Json], str, str]] = [
     (
         {},
-        "091e2b3ec19ada669e4067970c225df6fb1be3914bd6f09c8a243620ae842f1e",
-        "c0a4f5fa60d178659e3e83a671ef88392e99e0c6f1a515eb7fc87fc0fdf1281b",
+        "e46ef4144f35b97d36178fd8a39bcf79620769c7da01bd651f438ec80eeb15e6",
+        "2b2d3f6c658c0b411f99493c68735e36b987800793c7c8372a0ee889305eed2c",
     ),
     (
         {
@@ -292,13 +292,13 @@ GOLDEN: list[tuple[dict[str, Json], str, str]] = [
                 },
             ),
         },
-        "a1ff335b10ad285b7feb659b14fe2ac8c12961bdba0559bf5597b916d8007895",
-        "a940027ba99e8ef6ac789048796757fa366c642bc16720037232babdcadfd8d4",
+        "d16cce7a1742a6c865208de0d8251be689ffb4afa39c4a961cf4c036171263bf",
+        "27ed9eba2c54b5c24d5c95dceabb3e9d82cedcbfa9461560f6e022c47cdbc141",
     ),
     (
         {"messages": ({"role": "assistant", "content": [{"type": "text", "text": "It is"}]},)},
-        "25864678c77d0243964301d6476b7f83acbda99d4c80423a2ac861ae48f93129",
-        "2433b2cdada54cdd8aa6ffd0409119b08a57394f7753b26c51ff96d915940954",
+        "2a15b92f38cbb0fcc8c7403a938e9f31a216eb436ec7cda82c5a8d1e04b82fd7",
+        "c8be81ea4daf3208fb78c7dc5f0e82527e95997d1e262fb29059724db31cb580",
     ),
 ]
 
