@@ -11,6 +11,7 @@ from functools import partial
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock, Timer
 from sidecard.core.errors import (
+    DeadlineExceeded,
     RateLimited,
     UpstreamError,
     UpstreamThrottled,
@@ -77,6 +78,10 @@ class RateLimit:
         answer = await self._wait(call.target.name, gate, need, until)
         if isinstance(answer, float):
             raise self._refusal(call, gate, need, answer)
+        if (now := self._clock.now()) >= call.deadline:  # Whoever cancels at it is as late.
+            gate.unsent(answer, now)
+            self._advance(call.target.name)
+            raise DeadlineExceeded("the deadline passed while the call waited for its turn")
         return answer
 
     async def _wait(self, target: str, gate: Gate, need: Need, until: float) -> Answer:

@@ -191,3 +191,16 @@ async def test_nothing_is_kept_of_an_error() -> None:
         await task
     assert raised.value is error
     assert flight._error is None
+
+
+async def test_who_is_cancelled_twice_is_told_what_was_tried() -> None:
+    """A second cancellation, while the flight ends, takes nothing of that from the trail."""
+    coalesce, stage = staged()
+    call, task = asked(coalesce)
+    await settle()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (stage.only.cancelled, call.trail.sent, coalesce.flights) == (True, 1, 0)

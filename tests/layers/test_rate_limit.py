@@ -6,6 +6,7 @@ import pytest
 
 from sidecard.core.call import Call, Target
 from sidecard.core.errors import (
+    DeadlineExceeded,
     RateLimited,
     UpstreamError,
     UpstreamThrottled,
@@ -297,3 +298,15 @@ async def test_an_upstream_error_that_is_no_429_opens_what_was_closed() -> None:
         await bench.layer(a_call())
     assert bench.gate.unlimited
     await drop(bench.start())
+
+
+async def test_nothing_is_sent_at_the_deadline() -> None:
+    """A turn that comes at the very moment is too late: nothing is sent, nothing stays reserved."""
+    bench = Bench(Script(WHOLE, WHOLE), requests_per_minute=6)
+    for _ in range(6):
+        bench.gate.take(bench.gate.need(a_call()), bench.clock.now())
+    task = bench.start(deadline=bench.clock.now() + 10)
+    await bench.turn(10)
+    with pytest.raises(DeadlineExceeded, match="waited for its turn"):
+        await task
+    assert (bench.in_flight, bench.room()) == (6, 1)
