@@ -37,6 +37,7 @@ from sidecard.server.servicer import GenerationServicer
 from sidecard.server.told import Told
 from sidecard.state import State
 from sidecard.telemetry.access import AccessLog
+from sidecard.telemetry.lag import LoopLag
 from sidecard.telemetry.metrics import Metrics
 from sidecard.telemetry.notes import NoteLog
 from sidecard.telemetry.sinks import Calls, Notes
@@ -119,8 +120,11 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         notes = Notes(NoteLog(clock))
         store = await closing.enter_async_context(open_store(config, notes=notes, clock=clock))
         state = State(config, notes=notes, clock=clock, store=store, origin=_origin(config, means))
-        server, told, cache = build_server(config, transport, state, notes=notes, as_json=as_json)
-        closing.push_async_callback(cache.aclose)
+        built = build_server(config, transport, state, notes=notes, as_json=as_json)
+        server, told = built.server, built.told
+        built.lag.start()
+        closing.callback(built.lag.stop)
+        closing.push_async_callback(built.cache.aclose)
         facts = {"upstream": repr(transport)}
         if config.listen.admin is not None:
             # What costs memory and time to load is loaded where it is wanted.
@@ -137,13 +141,19 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
 
 
+class Built(NamedTuple):
+    """The server, what it tells of itself, and what is to be stopped after it."""
+
+    server: GrpcServer
+    told: Told
+    cache: ExactCache
+    lag: LoopLag
+
+
 def build_server(
     config: Config, transport: Transport, state: State, *, notes: Notes, as_json: bool
-) -> tuple[GrpcServer, Told, ExactCache]:
-    """Return the daemon's server over a transport and a store that somebody else closes.
-
-    And what it tells, and the layer that is to be closed when it has stopped.
-    """
+) -> Built:
+    """Return the daemon's server over a transport and a store that somebody else closes."""
     clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
@@ -151,18 +161,20 @@ def build_server(
     stack = build_stack(client, state, sink=calls, notes=notes)
     parts = (state, stack.admit, stack.coalesce)
     metrics = Metrics(
-        lambda: gauges(*parts),
+        lambda: gauges(*parts, transport.busy),
         targets=[target.model for route in config.routes.values() for target in route.targets],
         routes=state.routes,
         uncached=[name for name in state.routes if not state.keeping(name).enabled],
     )
     calls.add(metrics.call)
     notes.add(metrics.note)
+    lag = LoopLag(clock, metrics.lag.add)
     servicer = GenerationServicer(
         stack.handler,
         count=TokenCounter(client, timeout_s=config.timeouts.first_event_s),
         decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
+        sink=metrics.rpc,
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
@@ -171,7 +183,8 @@ def build_server(
     def told() -> JsonObject:
         return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
 
-    return server, Told(told, metrics.page, lambda: server.unready), stack.cache
+    told_of = Told(told, metrics.page, lambda: server.unready)
+    return Built(server, told_of, stack.cache, lag)
 
 
 def _origin(config: Config, means: Means) -> str:

@@ -44,13 +44,24 @@ def status(
     }
 
 
-def gauges(state: State, admit: Admit, coalesce: Coalesce) -> Iterator[Gauge]:
-    """Yield what is read at each scrape: a gauge's name, its labels and its value."""
+def gauges(state: State, admit: Admit, coalesce: Coalesce, busy: int) -> Iterator[Gauge]:
+    """Yield what is read at each scrape: a gauge's name, its labels and its value.
+
+    `busy` is how many answers of the upstream are being read.
+    """
     now = state.clock.now()
+    yield "sidecard_info", {"version": VERSION}, 1.0
+    yield "sidecard_upstream_busy", {}, float(busy)
     for target, breaker in state.breakers:
         for known in BreakerState:
             labels = {"target": target, "state": known.value}
             yield "sidecard_breaker_state", labels, float(breaker.state is known)
+    for target, gate in state.gates:
+        for kind, limit in gate.status(now).items():
+            if isinstance(limit, dict):
+                labels = {"target": target, "kind": kind}
+                yield "sidecard_limit_per_minute", labels, float(limit["per_minute"])
+                yield "sidecard_limit_room", labels, float(limit["room"])
     for name, places in admit.bulkheads().items():
         route = {"places": name or "shared"}
         told = places.status()

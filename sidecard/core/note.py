@@ -28,6 +28,14 @@ class GateClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCame:
+    """An attempt waited `waited_s` seconds for its turn at a target's rate limit."""
+
+    target: str
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """Attempt `attempt` of the call failed with `error`; another follows in `delay_s` seconds."""
 
@@ -109,6 +117,7 @@ class Shed:
 Note: TypeAlias = (
     BreakerChanged
     | GateClosed
+    | TurnCame
     | Retrying
     | RetriesEnded
     | Hedged

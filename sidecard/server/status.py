@@ -16,6 +16,7 @@ from sidecard.core.store import StoreFailed
 from sidecard.server.arrival import Arrival
 
 DOMAIN = "sidecard.dev"
+OK, CANCELLED = StatusCode.OK.name, StatusCode.CANCELLED.name
 
 CODES: dict[type[SidecardError], StatusCode] = {
     errors.InvalidCall: StatusCode.INVALID_ARGUMENT,

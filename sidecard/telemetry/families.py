@@ -20,7 +20,6 @@ _SECONDS: Final = (
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0,
 )  # fmt: skip
 """From an answer of the simulator's to ten minutes of thinking."""
-_BOUNDS: Final = (*map(str, _SECONDS), "+Inf")
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 Gauge = tuple[str, dict[str, str], float]
@@ -79,12 +78,15 @@ class Counts:
 
 
 class Times:
-    """A histogram of seconds, with buckets from 10 ms to ten minutes."""
+    """A histogram of seconds, with buckets from 10 ms to ten minutes, or with those given."""
 
     kind: Final = "histogram"
 
-    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str] = (), bounds: Sequence[float] = _SECONDS
+    ) -> None:
         self.name, self.text, self.labels = name, text, labels
+        self._bounds = tuple(bounds)
         self._buckets: dict[tuple[str, ...], list[int]] = {}
         self._sums: dict[tuple[str, ...], float] = {}
 
@@ -92,17 +94,18 @@ class Times:
         """Take one duration."""
         buckets = self._buckets.get(key)
         if buckets is None:
-            buckets = self._buckets[key] = [0] * len(_BOUNDS)
+            buckets = self._buckets[key] = [0] * (len(self._bounds) + 1)
             self._sums[key] = 0.0
-        buckets[bisect_left(_SECONDS, seconds)] += 1
+        buckets[bisect_left(self._bounds, seconds)] += 1
         self._sums[key] += seconds
 
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
+        bounds = (*map(str, self._bounds), "+Inf")
         for key, buckets in self._buckets.items():
             below, cumulative = 0, []
-            for bound, number in zip(_BOUNDS, buckets, strict=True):
+            for bound, number in zip(bounds, buckets, strict=True):
                 below += number
                 cumulative.append((bound, below))
             family.add_metric(key, cumulative, self._sums[key])

@@ -20,6 +20,7 @@ from sidecard.core.note import (
     Retrying,
     Shed,
     StreamRescued,
+    TurnCame,
 )
 from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
 
@@ -53,7 +54,7 @@ class NoteLog:
             case Shed():
                 facts = {"layer": note.layer, "route": note.route, "why": note.why}
                 self._at_most_every(_SHED_S, logging.WARNING, "calls shed", facts)
-            case HedgeEnded():
+            case HedgeEnded() | TurnCame():
                 pass  # Counted only.
             case _:
                 level, event = _EVENTS[type(note)]

@@ -103,6 +103,11 @@ class Direct:
         except (ClientError, OSError) as error:
             raise before_answer(error, connect_timeout_s=self._connect_timeout_s) from error
 
+    @property
+    def busy(self) -> int:
+        """How many answers are being read now."""
+        return len(self._open)
+
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""
         for response in self._open:

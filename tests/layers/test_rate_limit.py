@@ -12,7 +12,7 @@ from sidecard.core.errors import (
     UpstreamThrottled,
 )
 from sidecard.core.handler import Handler
-from sidecard.core.note import GateClosed, Note, Shed
+from sidecard.core.note import GateClosed, Note, Shed, TurnCame
 from sidecard.core.rate_limits import Allowance, RateLimits
 from sidecard.core.reply import Reply
 from sidecard.layers.rate_limit import RateLimit
@@ -171,7 +171,7 @@ async def test_a_429_closes_for_everybody() -> None:
         assert raised.value.retry_after_s == pytest.approx(30)
     with pytest.raises(RateLimited):
         await bench.layer(a_call())
-    assert bench.notes[0] == GateClosed(TARGET.name, 30)
+    assert bench.notes[:2] == [TurnCame(TARGET.name, 1), GateClosed(TARGET.name, 30)]
     assert bench.clock.timers == 0
 
 
