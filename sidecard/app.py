@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
@@ -33,7 +33,7 @@ from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
-from sidecard.server.servicer import GenerationServicer
+from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.server.told import Told
 from sidecard.state import State
 from sidecard.telemetry.access import AccessLog
@@ -46,6 +46,9 @@ from sidecard.upstream.client import Client
 from sidecard.upstream.count import TokenCounter
 from sidecard.upstream.handler import Upstream
 from sidecard.upstream.transport import Transport
+
+if TYPE_CHECKING:
+    from sidecard.server.http.server import HttpServer
 
 _log = logging.getLogger(__name__)
 
@@ -135,10 +138,17 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
             closing.push_async_callback(admin.stop)
             facts["admin"] = admin.address
 
+        others: list[lifecycle.Stoppable] = []
+        if built.http is not None:
+            await built.http.start()
+            others.append(built.http)
+            facts["http"] = built.http.address
+
         def started() -> None:
             _log.info("serving", extra={"grpc": server.address, **facts})
 
-        return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
+        grace_s = config.listen.grace_s
+        return await lifecycle.run(server, *others, grace_s=grace_s, started=started)
 
 
 class Built(NamedTuple):
@@ -148,6 +158,7 @@ class Built(NamedTuple):
     told: Told
     cache: ExactCache
     lag: LoopLag
+    http: "HttpServer | None"
 
 
 def build_server(
@@ -169,9 +180,10 @@ def build_server(
     calls.add(metrics.call)
     notes.add(metrics.note)
     lag = LoopLag(clock, metrics.lag.add)
+    count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
     servicer = GenerationServicer(
         stack.handler,
-        count=TokenCounter(client, timeout_s=config.timeouts.first_event_s),
+        count=count,
         decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
         sink=metrics.rpc,
@@ -184,7 +196,31 @@ def build_server(
         return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
 
     told_of = Told(told, metrics.page, lambda: server.unready)
-    return Built(server, told_of, stack.cache, lag)
+    http = _http(config, state, stack.handler, count, metrics.rpc)
+    return Built(server, told_of, stack.cache, lag, http)
+
+
+def _http(
+    config: Config, state: State, stack: Handler, count: TokenCounter, sink: RpcSink
+) -> "HttpServer | None":
+    """Return the server for programs that use an Anthropic SDK, None where there is none."""
+    if config.listen.http is None:
+        return None
+    # As with the admin server: loaded where it is wanted.
+    from sidecard.server.http.decode import Decoder as HttpDecoder  # noqa: PLC0415
+    from sidecard.server.http.server import HttpServer  # noqa: PLC0415
+
+    return HttpServer(
+        config.listen.http,
+        stack,
+        count=count,
+        decoder=HttpDecoder(routes=state.routes, allowed_models=config.upstream.models),
+        clock=state.clock,
+        sink=sink,
+        total_s=config.timeouts.total_s,
+        max_message_bytes=config.listen.max_message_bytes,
+        any_host=config.listen.allow_remote,
+    )
 
 
 def _origin(config: Config, means: Means) -> str:

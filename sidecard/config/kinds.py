@@ -134,6 +134,12 @@ def _admin_address(value: str) -> str:
     return value
 
 
+def _http_address(value: str) -> str:
+    if split_address(value) is None or not value.isprintable() or " " in value:
+        raise told("expected host:port, as 127.0.0.1:7413, or null for none; no unix socket")
+    return value
+
+
 def _base_url(value: str) -> str:
     expected = "expected a URL, as https://api.anthropic.com"
     try:
@@ -243,4 +249,7 @@ StopReason: TypeAlias = Annotated[
 ]
 TokenFile: TypeAlias = Annotated[
     _Text, Expect("an absolute path of a file that holds a token"), AfterValidator(_absolute_path)
+]
+HttpAddress: TypeAlias = Annotated[
+    _Text, Expect("an address, as 127.0.0.1:7413, or null"), AfterValidator(_http_address)
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Final
 
 from sidecard.config.kinds import is_loopback, split_address
@@ -45,12 +46,13 @@ def followed(timeouts: Timeouts) -> Timeouts:
 def _listening(config: Config) -> Iterator[Mistake]:
     listen = config.listen
     allowed = ("listen", "allow_remote")
-    addresses: list[tuple[str, int]] = []
-    for name, address in (("grpc", listen.grpc), ("admin", listen.admin)):
+    addresses: dict[str, tuple[str, int]] = {}
+    named = (("grpc", listen.grpc), ("admin", listen.admin), ("http", listen.http))
+    for name, address in named:
         split = None if address is None or address.startswith("unix:") else split_address(address)
         if split is None:
             continue
-        addresses.append(split)
+        addresses[name] = split
         if not listen.allow_remote and not is_loopback(split[0]):
             host = "the host" if may_be_secret(split[0]) else split[0]
             other = " or a unix:/// path" if name == "grpc" else ""
@@ -59,12 +61,10 @@ def _listening(config: Config) -> Iterator[Mistake]:
                 f"127.0.0.1{other}, or set listen.allow_remote to true"
             )
             yield Mistake(("listen", name), told, (allowed,))
-    if len(addresses) > 1 and _clash(*addresses):
-        told = (
-            f"expected listen.admin and listen.grpc to be two addresses; both take "
-            f"port {addresses[0][1]}"
-        )
-        yield Mistake(("listen", "admin"), told, (("listen", "grpc"),))
+    for (first, taken), (second, own) in combinations(addresses.items(), 2):
+        if _clash(taken, own):
+            told = f"expected listen.{second} and listen.{first} to be two addresses; both take"
+            yield Mistake(("listen", second), f"{told} port {own[1]}", (("listen", first),))
 
 
 def _clash(one: tuple[str, int], other: tuple[str, int]) -> bool:

@@ -16,6 +16,7 @@ from sidecard.config.kinds import (
     Expect,
     Flag,
     Folder,
+    HttpAddress,
     KeyFile,
     ListenAddress,
     Seconds,
@@ -62,6 +63,13 @@ class Listen(Section):
         "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
         "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
         "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
+    )
+    http: HttpAddress | None = Field(
+        None,
+        description="Where Anthropic's own `/v1/messages` is served over HTTP, for programs that "
+        "use one of its SDKs: `host:port`, as `127.0.0.1:7413`. Their base URL is then "
+        "`http://127.0.0.1:7413`, and their key isn't looked at. null: nowhere. There is no "
+        "encryption and no login: whoever reaches the address can spend on the key.",
     )
     admin_token_file: TokenFile | None = Field(
         None,

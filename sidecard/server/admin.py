@@ -10,7 +10,6 @@ of more than 64 the oldest goes. So nobody who is slow, or idle, pins memory.
 
 import asyncio
 import errno
-import ipaddress
 import json
 import logging
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
 
-from sidecard.server.address import AddressError
+from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.told import Told
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ _STOP_S: Final = 0.5
 _CONNECTIONS: Final = 64
 _HEADER_BYTES: Final = 8_190
 _HEADERS: Final = 64
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE: Final = {
     "server": "sidecard",
     "cache-control": "no-store",
@@ -138,11 +136,7 @@ class AdminServer:
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this server and not a name that somebody pointed at it."""
-        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        name = name.strip("[]").lower()
-        if name in _LOOPBACK or name == self.address.rpartition(":")[0].strip("[]").lower():
-            return True
-        return self._any_host and _is_ip(name)  # An address can't be pointed elsewhere.
+        return is_own_name(host, self.address, any_ip=self._any_host)
 
     def _metrics(self, request: BaseRequest) -> Response:
         body, content_type = self._told.metrics(request.headers.get("accept", ""))
@@ -162,11 +156,3 @@ class AdminServer:
 
 def _text(status: int, text: str, **headers: str) -> Response:
     return Response(status=status, text=f"{text}\n", headers={**_SAFE, **headers})
-
-
-def _is_ip(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

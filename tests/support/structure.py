@@ -33,7 +33,12 @@ ALLOWED: dict[str, set[str]] = {
 # Who may import a library: what is confined here can be replaced there.
 CONFINED: dict[str, tuple[str, ...]] = {
     "aiolimiter": ("sidecard/policy/bucket",),
-    "aiohttp": ("sidecard/upstream/direct", "sidecard/simulator/", "sidecard/server/admin"),
+    "aiohttp": (
+        "sidecard/upstream/direct",
+        "sidecard/simulator/",
+        "sidecard/server/admin",
+        "sidecard/server/http/",
+    ),
     "anthropic": ("sidecard/upstream/sdk",),
     "backports": ("sidecard/store/codec",),
     "cryptography": ("sidecard/store/cipher",),
