@@ -40,6 +40,7 @@ from sidecard.telemetry.access import AccessLog
 from sidecard.telemetry.lag import LoopLag
 from sidecard.telemetry.metrics import Metrics
 from sidecard.telemetry.notes import NoteLog
+from sidecard.telemetry.recent import Recent
 from sidecard.telemetry.sinks import Calls, Notes
 from sidecard.telling import gauges, status
 from sidecard.upstream.client import Client
@@ -177,7 +178,9 @@ def build_server(
         routes=state.routes,
         uncached=[name for name in state.routes if not state.keeping(name).enabled],
     )
+    recent = Recent(clock)
     calls.add(metrics.call)
+    calls.add(recent)
     notes.add(metrics.note)
     lag = LoopLag(clock, metrics.lag.add)
     count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
@@ -193,7 +196,8 @@ def build_server(
     server = GrpcServer(servicer, _listen(config), _orders(config, state))
 
     def told() -> JsonObject:
-        return status(*parts, unready=server.unready, uptime_s=clock.now() - began)
+        found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
+        return {**found, **metrics.summary(), "recent": recent.told()}
 
     told_of = Told(told, metrics.page, lambda: server.unready)
     http = _http(config, state, stack.handler, count, metrics.rpc)

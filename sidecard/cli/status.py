@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; return 0, 1 when nobody answers so, 2 for an address that is none."""
-    return show.show(arguments, part=lambda document: document, lines=_told)
+    return show.show(arguments, part=lambda document: document, lines=told)
 
 
-def _told(document: Document) -> Iterator[str]:
+def told(document: Document) -> Iterator[str]:
     """Yield the lines for people; what a daemon of another version leaves out is left out."""
     ready = document.get("ready")
     state = "ready" if ready is True else f"not ready: {cell(ready)}"

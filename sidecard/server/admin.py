@@ -12,6 +12,10 @@ import asyncio
 import errno
 import json
 import logging
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 # Not `aiohttp.web`, which loads twice as much: measured, 2.3 MB and 35 ms instead of 0.9 and 14.
@@ -93,6 +97,7 @@ class AdminServer:
             "/healthz": lambda _: _text(200, "ok"),
             "/readyz": self._readyz,
             "/status.json": self._status,
+            "/": self._page,
         }
 
     async def start(self) -> None:
@@ -150,8 +155,28 @@ class AdminServer:
         body = json.dumps(self._told.status(), indent=2, allow_nan=False).encode()
         return Response(body=body, headers={**_SAFE, "content-type": "application/json"})
 
+    def _page(self, _: BaseRequest) -> Response:
+        text, policy = _page()
+        headers = {**_SAFE, "content-type": "text/html; charset=utf-8"}
+        return Response(body=text, headers={**headers, "content-security-policy": policy})
+
     def __repr__(self) -> str:
         return f"<AdminServer {self.address}>"
+
+
+@cache
+def _page() -> tuple[bytes, str]:
+    """Return the status page, and a policy that lets a browser run what is in it and no more."""
+    text = (files("sidecard.server") / "page.html").read_bytes()
+    hashes = {
+        tag: b64encode(sha256(text.partition(opening)[2].partition(closing)[0]).digest()).decode()
+        for tag, opening, closing in (
+            ("style", b"<style>", b"</style>"),
+            ("script", b"<script>", b"</script>"),
+        )
+    }
+    allowed = "; ".join([f"{tag}-src 'sha256-{digest}'" for tag, digest in hashes.items()])
+    return text, f"default-src 'none'; connect-src 'self'; img-src data:; {allowed}; frame-ancestors 'none'"
 
 
 def _text(status: int, text: str, **headers: str) -> Response:

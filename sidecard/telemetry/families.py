@@ -66,6 +66,10 @@ class Counts:
             key = (OTHER,) * len(key)
         values[key] = values.get(key, 0) + by
 
+    def told(self) -> dict[str, float]:
+        """Return each series by its labels."""
+        return {" ".join(key): value for key, value in self._values.items()}
+
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
@@ -98,6 +102,18 @@ class Times:
             self._sums[key] = 0.0
         buckets[bisect_left(self._bounds, seconds)] += 1
         self._sums[key] += seconds
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """Return each series by its labels: seconds in all, and how many in each bucket."""
+        return {
+            " ".join(key): {"sum": self._sums[key], "counts": list(buckets)}
+            for key, buckets in self._buckets.items()
+        }
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The buckets' upper bounds, but for the last bucket's, which has none."""
+        return self._bounds
 
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""

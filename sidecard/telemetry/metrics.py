@@ -14,6 +14,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from sidecard.core.call import CacheMode, Call, LastResort, Mode
 from sidecard.core.errors import SidecardError
 from sidecard.core.event import Usage
+from sidecard.core.jsonio import JsonObject
 from sidecard.core.note import (
     BreakerChanged,
     GateClosed,
@@ -222,6 +223,18 @@ class Metrics:
             Shed: lambda n: self.shed.add(n.layer, route(n.route), n.why),
             StreamRescued: lambda n: self.rescued.add(name(n.target), n.how),
             BreakerChanged: lambda n: self.breaker.add(name(n.target), n.after),
+        }
+
+    def summary(self) -> JsonObject:
+        """Return what the status shows of all calls so far: by route, or by route and mode."""
+        return {
+            "cache_calls": self.cache.told(),
+            "tokens": self.tokens.told(),
+            "latency": {
+                "bounds_s": self.call_seconds.bounds,
+                "call": self.call_seconds.told(),
+                "first_event": self.first_event_seconds.told(),
+            },
         }
 
     def page(self, accept: str) -> tuple[bytes, str]:
