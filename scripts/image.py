@@ -18,7 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
-BASE = re.compile(r"^ARG PYTHON_IMAGE=(?P<tag>[^@\s]+)(?:@(?P<digest>sha256:[0-9a-f]{64}))?$", re.M)
+BASE = re.compile(
+    r"^ARG PYTHON_IMAGE=(?P<tag>[^@\s]+)(?:@(?P<digest>sha256:[0-9a-f]{64}))?$", re.MULTILINE
+)
+COMMENT = re.compile(r"^\s*#.*\n", re.MULTILINE)
 PLACES = re.compile(r"(?<![\w./])(/opt/sidecard|/var/lib/sidecard|/src)")
 FLAGGED = re.compile(r"^--\w+=\S+\s+")
 
@@ -57,12 +60,13 @@ def build(options: list[str], version: str) -> None:
             "or set UNPINNED=1 for an image that is not released"
         )
     named = [f"--label=org.opencontainers.image.version={version}", f"--tag=sidecard:{version}"]
-    subprocess.run(["docker", "build", *named, *options, str(ROOT)], check=True)
+    command = ["docker", "build", *named, *options, str(ROOT)]
+    subprocess.run(command, check=True)
 
 
 def steps(text: str, stage: str) -> Iterator[tuple[str, str]]:
     """Yield the instructions of one stage: the word and its arguments, on one line."""
-    joined = re.sub(r"\\\n(?:\s*#.*\n)*", " ", re.sub(r"^\s*#.*\n", "", text, flags=re.M))
+    joined = COMMENT.sub("", text).replace("\\\n", " ")
     inside = False
     for line in filter(None, map(str.strip, joined.splitlines())):
         word, _, rest = line.partition(" ")
@@ -80,7 +84,7 @@ def sent(name: str) -> bool:
         if not pattern or pattern.startswith("#"):
             continue
         anywhere = "**/" in line and any(Path(part).match(pattern) for part in Path(name).parts)
-        if pattern == "*" or name == pattern or name.startswith(f"{pattern}/") or anywhere:
+        if pattern in {"*", name} or name.startswith(f"{pattern}/") or anywhere:
             taken = line.startswith("!")
     return taken
 
@@ -181,7 +185,8 @@ def main(arguments: list[str]) -> int:
             case ["rehearse"]:
                 rehearse()
             case _:
-                raise Mistake("expected pin, build VERSION [OPTIONS] or rehearse")
+                print("sidecard: expected pin, build VERSION [OPTIONS] or rehearse")
+                return 2
     except FileNotFoundError as error:
         print(f"sidecard: {error.filename} is not installed", file=sys.stderr)
         return 1

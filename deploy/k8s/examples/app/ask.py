@@ -17,7 +17,7 @@ client = Client(os.environ.get("SIDECARD_ADDRESS", "127.0.0.1:7411"))
 class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    def do_GET(self) -> None:  # noqa: N802  # http.server's name
+    def do_GET(self) -> None:  # http.server's name
         """Answer with what the model says, or with why it doesn't."""
         url = urlsplit(self.path)
         if url.path == "/healthz":
@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    host, _, port = os.environ.get("ASK_LISTEN", "0.0.0.0:8080").rpartition(":")  # noqa: S104
+    host, _, port = os.environ.get("ASK_LISTEN", "0.0.0.0:8080").rpartition(":")
     server = ThreadingHTTPServer((host, int(port)), Handler)
     # Running requests are finished before the app ends, and only then is the sidecar stopped.
     server.daemon_threads = False
