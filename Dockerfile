@@ -1,6 +1,6 @@
 # The daemon, its command line and the client for Python, on Debian without a compiler.
 # `make image` builds it; `make image-pin` writes the digest of the base below, and
-# `make image-rehearsal` goes through the steps of the first stage without Docker.
+# `make image-dry-run` goes through the steps of the first stage without Docker.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +52,9 @@ def pin() -> str:
     return pinned
 
 
-def build(options: list[str], version: str) -> None:
+def build(options: list[str]) -> None:
     """Build the image `sidecard:VERSION`."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     tag, digest = base()
     if digest is None and os.environ.get("UNPINNED") != "1":
         raise Mistake(
@@ -113,7 +115,7 @@ def rehearse() -> None:
                 subprocess.run(["/bin/sh", "-ec", moved], cwd=place, env=env, check=True)
             else:
                 raise Mistake(f"{word}: a step that the rehearsal doesn't know")
-        answers(root / "opt/sidecard/bin")
+        answers(root)
 
 
 def copy(arguments: list[str], context: list[str], place: Path) -> None:
@@ -130,16 +132,18 @@ def copy(arguments: list[str], context: list[str], place: Path) -> None:
             to.write_bytes((ROOT / name).read_bytes())
 
 
-def answers(bin_folder: Path) -> None:
-    """Have the daemon that was built answer a call, where it may, on a read-only root."""
-    left = [name for name in ("pip", "pip3", "hatchling") if (bin_folder / name).exists()]
+def answers(root: Path) -> None:
+    """Have the daemon that was built answer a call and keep the answer, confined as in a pod."""
+    programs, data = root / "opt/sidecard/bin", root / "var/lib/sidecard"
+    left = [name for name in ("pip", "pip3", "hatchling") if (programs / name).exists()]
     if left:
         raise Mistake(f"{', '.join(left)} would be in the image")
-    env = {"PATH": f"{bin_folder}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
     env |= {"SIDECARD_LISTEN__GRPC": "127.0.0.1:0", "SIDECARD_LISTEN__ADMIN": "127.0.0.1:0"}
     env |= {"SIDECARD_UPSTREAM__SIMULATE": "always", "SIDECARD_LOG__FORMAT": "json"}
+    env |= {"SIDECARD_DATA_DIR": str(data)}
     with subprocess.Popen(
-        [*read_only(), bin_folder / "sidecard", "serve"],
+        [*confined(data), programs / "sidecard", "serve"],
         env=env,
         text=True,
         stderr=subprocess.PIPE,
@@ -153,23 +157,36 @@ def answers(bin_folder: Path) -> None:
                 print(line, end="")
             if not address:
                 raise Mistake("the daemon that was built doesn't serve")
-            call = [bin_folder / "sidecard", "call", "--address", address, "hello"]
+            call = [str(programs / "sidecard"), "call", "--address", address, "hello"]
             told = subprocess.run(call, env=env, check=True, capture_output=True, text=True)
+            kept = Path(f"/proc/{daemon.pid}/root{data}/cache")
+            if Path("/proc/self").exists() and not kept.is_dir():
+                raise Mistake(f"the daemon that was built keeps nothing in {data}")
             print("answered:", told.stdout.strip())
         finally:
             daemon.terminate()
 
 
-def read_only() -> list[str]:
-    """Return the words before a command that make its root read-only; none where nobody may."""
-    words = ["unshare", "--mount", "sh", "-ec"]
-    words += ['mount --make-rprivate / && mount -o remount,bind,ro / && exec "$@"', "sh"]
+_CONFINE = """
+mount --make-rprivate /
+mount -t tmpfs -o mode=0777,size=512m tmpfs "$0"
+mount -o remount,bind,ro /
+exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs \\
+    --inh-caps -all,+dac_read_search --ambient-caps -all,+dac_read_search "$@"
+"""
+"""As a pod: another user, a read-only root, and a volume that is everybody's. It may read what
+isn't its own, as the Python that stands in for the base may lie in a home."""
+
+
+def confined(data: Path) -> list[str]:
+    """Return the words before a command that confine it; none where that can't be done."""
+    words = ["unshare", "--mount", "sh", "-ec", _CONFINE, str(data)]
     try:
         subprocess.run([*words, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        print("the root stays writable: only root may change that, on Linux")
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"not confined, as only root can do that, on Linux: {error}")
         return []
-    print("on a read-only root")
+    print("confined: user 65532, read-only root")
     return words
 
 
@@ -180,12 +197,12 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["pin"]:
                 print(pin())
-            case ["build", version, *options]:
-                build(options, version)
+            case ["build", *options]:
+                build(options)
             case ["rehearse"]:
                 rehearse()
             case _:
-                print("sidecard: expected pin, build VERSION [OPTIONS] or rehearse")
+                print("sidecard: expected pin, build [OPTIONS] or rehearse")
                 return 2
     except FileNotFoundError as error:
         print(f"sidecard: {error.filename} is not installed", file=sys.stderr)

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecard.config.caching import Cache
 from sidecard.server.grpc_server import SERVICE
 from tests.support.source import ROOT
 from tests.support.tools import K8S, Manifest, built, only
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
 # Measured by `make bench`, and told in docs/kubernetes.md.
 IDLE_BYTES, STREAM_BYTES, STREAMS = 72_000_000, 46_000, 1_024
 
@@ -179,8 +180,9 @@ def test_what_is_mounted_is_what_is_configured(example: list[Manifest]) -> None:
         [item] = volumes["sidecard-key"]["secret"]["items"]
         key_file = settings["upstream"]["api_key_file"]
         assert key_file == f"{places['sidecard-key']}/{item['path']}"
-        assert settings.get("data_dir", places["sidecard-data"]) == places["sidecard-data"]
-        assert volumes["sidecard-data"]["emptyDir"]["sizeLimit"]
+        assert settings["data_dir"] == places["sidecard-data"]
+        size = volumes["sidecard-data"]["emptyDir"]["sizeLimit"]
+        assert int(size.removesuffix("Mi")) * MIB > 1.5 * Cache().max_bytes
         assert not [mount for mount in sidecar["volumeMounts"] if "subPath" in mount]
 
 

@@ -1,10 +1,11 @@
 """A real Prometheus scrapes the real daemon, and finds what alerts and dashboard ask for."""
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -16,14 +17,15 @@ from sidecard.v1 import generation_pb2 as pb
 from tests.e2e.test_admin import page
 from tests.support.daemon import running, settings
 from tests.support.prometheus import LABELS, Prometheus, rules_of, scraping
-from tests.support.rpc import Caller, connected, fails, failure
+from tests.support.rpc import Caller, connected, fails, failure, read
 from tests.support.tools import Manifest, only, run, tool
 
-MODULE = "module"
-QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
+MODULE: Final = "module"
+NUMBERS = itertools.count()
+FAILURE = {"fault": "status", "status": 529}
 REFUSAL = {"fault": "status", "status": 400}
 # What a daemon has only after more than these tests do to it.
-MAY_BE_EMPTY = {"Hedges", "Streams rescued"}
+MAY_BE_EMPTY = {"Hedges", "Streams rescued", "Wait for the rate"}
 VARIABLES = {
     "$__rate_interval": "1m",
     "$namespace": LABELS["namespace"],
@@ -46,6 +48,8 @@ async def prometheus(
             "SIDECARD_LIMITS__LONGEST_CLOSED_S": "0.001",
             "SIDECARD_BREAKER__MINIMUM_CALLS": "1000",
             "SIDECARD_ADMISSION__IN_FLIGHT": "1",
+            "SIDECARD_CACHE__ENABLED": "true",
+            "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "6000",
             "SIDECARD_ADMISSION__QUEUE": "1",
         }
         async with running(env) as daemon, scraping(daemon.admin, rules) as found:
@@ -59,22 +63,28 @@ async def prometheus(
 
 
 async def use(sim: Simulator, caller: Caller) -> None:
-    """Make a call of each fate."""
+    """Make a call of each fate, with questions that the cache hasn't met."""
     throttled = {"fault": "status", "status": 429, "headers": {"retry-after": "1"}}
-    sim.play(Script.of(*[{"fault": "status", "status": 529}] * 3, {"fault": "none"}))
-    await caller.Generate(QUESTION)
-    sim.play(Script.of(throttled, {"fault": "none"}))
-    await caller.Generate(QUESTION)
-    sim.play(Script.of({"fault": "status", "status": 401}, {"fault": "none"}))
-    await caller.Generate(QUESTION)
+    for faults in ([FAILURE] * 3, [throttled], [{"fault": "status", "status": 401}]):
+        sim.play(Script.of(*faults, {"fault": "none"}))
+        await caller.Generate(question())
     sim.play(Script.of(REFUSAL))
-    await fails(caller.Generate(QUESTION))
+    await fails(caller.Generate(question()))
+    again = question()
+    await caller.Generate(again)
+    await caller.Generate(again)
+    assert (await read(caller.StreamGenerate(question()))).whole
     # One has the place and one waits: there is no room for a third.
     sim.play(Script.of(*[{"fault": "none", "pace": {"first_event_s": 0.2}}] * 2))
-    three = [caller.Generate(QUESTION) for _ in range(3)]
+    three = [caller.Generate(question()) for _ in range(3)]
     ended = await asyncio.gather(*three, return_exceptions=True)
     [refused] = [one for one in ended if isinstance(one, grpc.aio.AioRpcError)]
     assert failure(refused).reason == "OVERLOADED"
+
+
+def question() -> pb.GenerateRequest:
+    """Return a question that nobody asked before."""
+    return pb.GenerateRequest(prompt=f"please say a few words on the number {next(NUMBERS)}")
 
 
 def queries(monitoring: list[Manifest]) -> list[tuple[str, str]]:
@@ -159,7 +169,7 @@ async def test_the_metrics_follow_the_rules() -> None:
 
 async def use_once(sim: Simulator, caller: Caller) -> None:
     """Make a call that is retried, and one that fails."""
-    sim.play(Script.of({"fault": "status", "status": 529}))
-    await caller.Generate(QUESTION)
+    sim.play(Script.of(FAILURE))
+    await caller.Generate(question())
     sim.play(Script.of(REFUSAL))
-    await fails(caller.Generate(QUESTION))
+    await fails(caller.Generate(question()))
