@@ -98,7 +98,7 @@ class Listen(Section):
     max_message_bytes: Bytes = Field(
         33_554_432,
         description="Size of the largest request taken, in bytes. A larger one is refused with a "
-        "sentence. Each call may hold so much memory.",
+        "sentence. While it is read and sent on, a call holds up to six times its size.",
     )
     reflection: Flag = Field(
         default=True,
