@@ -34,7 +34,7 @@ ENV PATH="/opt/sidecard/bin:${PATH}" \
     PYTHONSAFEPATH=1
 # In numbers, so that Kubernetes can tell that it isn't root.
 USER 65532:65532
-EXPOSE 7411 7412 7413
+EXPOSE 7411 7412 7415
 # Where there are no probes, as with plain Docker: whether the admin address answers.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/opt/sidecard/bin/sidecard", "status"]

@@ -80,7 +80,7 @@ class Listen(Section):
     health: AdminAddress | None = Field(
         None,
         description="Where else the health is told over gRPC, and nothing but that: `host:port`. "
-        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7413` here and "
+        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7415` here and "
         "`allow_remote`; `listen.grpc`, where calls cost money, can stay on loopback. "
         "Port 0 takes a free one, which the log names. null: only `listen.grpc` tells it.",
     )
@@ -92,7 +92,7 @@ class Listen(Section):
     )
     allow_remote: Flag = Field(
         default=False,
-        description="Whether `listen.grpc`, `listen.admin` and `listen.health` may be TCP "
+        description="Whether the addresses of this section may be TCP "
         "addresses that other machines reach. Without it such an address is refused.",
     )
     max_message_bytes: Bytes = Field(

@@ -43,7 +43,7 @@ MISTAKES = {
         "listen.health: expected listen.health and listen.admin to be two addresses; "
         f"both take port 7412 {HERE}"
     ),
-    "listen: {health: '0.0.0.0:7413'}": (
+    "listen: {health: '0.0.0.0:7415'}": (
         "listen.health: 0.0.0.0 can be reached from other machines, and there is no login; "
         f"listen on 127.0.0.1, or set listen.allow_remote to true {HERE}"
     ),
@@ -82,7 +82,7 @@ FINE = [
     "listen: {grpc: '127.0.0.1:1', admin: '[::1]:1'}",
     "listen: {grpc: 'unix:///run/s.sock', admin: '127.0.0.1:7411'}",
     "listen: {grpc: '127.0.0.1:7412', admin: null}",
-    "listen: {allow_remote: true, admin: '0.0.0.0:7412', health: '[::]:7413'}",
+    "listen: {allow_remote: true, admin: '0.0.0.0:7412', health: '[::]:7415'}",
     "upstream: {transport: sdk, sdk_client: vertex}",
     "upstream: {transport: direct, api_key_file: /k}",
     "upstream: {models: ['*']}",
