@@ -146,6 +146,8 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
             facts["http"] = built.http.address
 
         def started() -> None:
+            if server.health_address:
+                facts["health"] = server.health_address
             _log.info("serving", extra={"grpc": server.address, **facts})
 
         grace_s = config.listen.grace_s
@@ -254,6 +256,7 @@ def _listen(config: Config) -> Listen:
     listen = config.listen
     return Listen(
         grpc=listen.grpc,
+        health=listen.health,
         unix_mode=int(listen.unix_mode, 8),
         max_message_bytes=listen.max_message_bytes,
         keepalive_s=listen.keepalive_s,

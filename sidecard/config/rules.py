@@ -47,8 +47,8 @@ def _listening(config: Config) -> Iterator[Mistake]:
     listen = config.listen
     allowed = ("listen", "allow_remote")
     addresses: dict[str, tuple[str, int]] = {}
-    named = (("grpc", listen.grpc), ("admin", listen.admin), ("http", listen.http))
-    for name, address in named:
+    named = ("grpc", "admin", "http", "health")
+    for name, address in [(name, getattr(listen, name)) for name in named]:
         split = None if address is None or address.startswith("unix:") else split_address(address)
         if split is None:
             continue

@@ -77,6 +77,13 @@ class Listen(Section):
         "`sidecard cache purge`, has to carry. Read at each. null: `admin-token` in `data_dir`, "
         "which the daemon makes for its own user; without a `data_dir` no order is taken.",
     )
+    health: AdminAddress | None = Field(
+        None,
+        description="Where else the health is told over gRPC, and nothing but that: `host:port`. "
+        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7415` here and "
+        "`allow_remote`; `listen.grpc`, where calls cost money, can stay on loopback. "
+        "Port 0 takes a free one, which the log names. null: only `listen.grpc` tells it.",
+    )
     unix_mode: FileMode = Field(
         "0600",
         description="Permissions of the socket's file, in octal. "
@@ -85,13 +92,13 @@ class Listen(Section):
     )
     allow_remote: Flag = Field(
         default=False,
-        description="Whether `listen.grpc` and `listen.admin` may be TCP addresses that other "
-        "machines reach. Without it such an address is refused.",
+        description="Whether the addresses of this section may be TCP "
+        "addresses that other machines reach. Without it such an address is refused.",
     )
     max_message_bytes: Bytes = Field(
         33_554_432,
         description="Size of the largest request taken, in bytes. A larger one is refused with a "
-        "sentence. Each call may hold so much memory.",
+        "sentence. While it is read and sent on, a call holds up to six times its size.",
     )
     reflection: Flag = Field(
         default=True,
