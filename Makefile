@@ -20,6 +20,8 @@ PROJECTS := pyproject.toml clients/python/pyproject.toml
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 BUF := tools/node_modules/.bin/buf
+DEPLOY := $(VENV)/.deploy-installed
+CHECKERS := hadolint kubectl kubernetes_validate node @kubernetes-models
 
 ##@ Use
 
@@ -42,7 +44,7 @@ bench: $(DEV) ## Measure speed and size against the floors
 
 ##@ Work on it
 
-check: lint types contract lock-check ## Run every check but the tests (needs npm)
+check: lint types contract manifests image-dry-run lock-check ## Run every check but the tests (needs npm)
 
 format: $(DEV) ## Format the code and fix what can be fixed
 	@$(PY) -m ruff check --fix $(ARGS)
@@ -59,6 +61,22 @@ contract: $(DEV) $(BUF) ## Check the contract: style, compatibility, generated c
 	@scripts/buf lint
 	@scripts/release-contract --check
 	@$(PY) -m scripts.proto --check $(ALL)
+
+manifests: $(DEPLOY) $(BUF) ## Check the Dockerfile and deploy/k8s, against their schemas
+	@REQUIRE_TOOLS="$(CHECKERS) $$REQUIRE_TOOLS" $(PY) -m pytest tests/deploy \
+	    --ignore tests/deploy/test_prometheus.py $(ARGS)
+
+image-dry-run: $(DEV) ## Go through the image's build without Docker
+	@mkdir -p build
+	@$(PY) scripts/image.py rehearse >build/image-dry-run.log 2>&1 || \
+	    { cat build/image-dry-run.log; exit 1; }
+	@tail -n 1 build/image-dry-run.log
+
+image: $(DEV) ## Build the container image (needs Docker; UNPINNED=1 takes the base as it is)
+	@$(PY) scripts/image.py build $(ARGS)
+
+image-pin: $(DEV) ## Write the digest of the image's base into the Dockerfile (needs Docker)
+	@$(PY) scripts/image.py pin
 
 proto: $(DEV) $(BUF) ## Generate the contract's code in clients/ from proto/ (ARGS=go: one language)
 	@$(PY) -m scripts.proto $(ALL) $(ARGS)
@@ -77,6 +95,7 @@ dist: $(DEV) ## Build the wheels of the daemon and the client into dist/
 	@$(PIP) wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . clients/python
 
 clean: ## Remove everything that make made
+	@rm -rf clients/typescript/node_modules clients/typescript/dist clients/*/target
 	@rm -rf $(VENV) tools/node_modules tools/bin build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find sidecard clients scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -97,13 +116,18 @@ $(DEV): $(RUN) requirements/dev.txt
 	@$(PIP) $(LOCKED) -r requirements/dev.txt
 	@touch $@
 
+$(DEPLOY): $(DEV) requirements/deploy.txt
+	@echo "Installing what checks the image and the manifests into $(VENV)"
+	@$(PIP) $(LOCKED) -r requirements/deploy.txt
+	@touch $@
+
 $(BUF): tools/package.json tools/package-lock.json
 	@command -v npm >/dev/null || { echo "sidecard: make check needs Node and npm for buf," \
-	    "which checks the contract (on Debian and Ubuntu: apt-get install npm);" \
+	    "which checks the contract, and for the schemas of the manifests (on Debian and Ubuntu: apt-get install npm);" \
 	    "make run and make test do without." >&2; exit 1; }
-	@echo "Installing buf into tools/node_modules"
+	@echo "Installing buf and the schemas of Prometheus' operator into tools/node_modules"
 	@cd tools && npm ci --ignore-scripts --no-update-notifier --loglevel=error --no-audit --no-fund
 	@touch $@
 
-.PHONY: help run test test-clients bench check format lint types contract proto proto-release \
-    lock lock-check dist clean
+.PHONY: help run test test-clients bench check format lint types contract manifests image \
+    image-pin image-dry-run proto proto-release lock lock-check dist clean

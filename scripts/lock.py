@@ -3,7 +3,8 @@
     python scripts/lock.py [--check] [uv's options, such as --upgrade]
 
 Each file pins every distribution with the hashes of its wheels, for all Pythons from 3.11 on:
-`run.txt` is what the daemon needs, `dev.txt` adds what tests and checks need.
+`run.txt` is what the daemon needs, `dev.txt` adds what tests and checks need,
+`deploy.txt` is only what checks the image and the manifests, beside those.
 The first line carries a digest of the dependencies that it was made from,
 so that the check needs no network.
 """
@@ -16,7 +17,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUPS = {"run.txt": ("build",), "dev.txt": ("build", "dev")}
+GROUPS = {"run.txt": ("build",), "dev.txt": ("build", "dev"), "deploy.txt": ("deploy",)}
+CONSTRAINTS = {"run.txt": (), "dev.txt": ("run.txt",), "deploy.txt": ("run.txt", "dev.txt")}
 
 
 def digest() -> str:
@@ -38,11 +40,13 @@ def header() -> str:
 def compile_lock(name: str, options: list[str]) -> None:
     """Resolve one file anew; what is pinned stays, unless an option of uv's says otherwise."""
     target = f"requirements/{name}"
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet"]
+    if name != "deploy.txt":
+        command += ["pyproject.toml"]
     for group in GROUPS[name]:
         command += ["--group", group]
-    if name != "run.txt":
-        command += ["--constraints", "requirements/run.txt"]
+    for constraint in CONSTRAINTS[name]:
+        command += ["--constraints", f"requirements/{constraint}"]
     command += ["--universal", "--python-version", "3.11", "--only-binary", ":all:"]
     command += ["--generate-hashes", "--no-header"]
     command += ["--no-emit-package", "sidecard-client", "--output-file", target, *options]

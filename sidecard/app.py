@@ -7,6 +7,8 @@ import logging
 import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
@@ -17,22 +19,28 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.core.ports import CallSink, NoteSink
 from sidecard.layers.admit import Admit
 from sidecard.layers.breaker import Break
+from sidecard.layers.coalesce import Coalesce
+from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
 from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
 from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
-from sidecard.opening import open_transport
+from sidecard.opening import open_store, open_transport
 from sidecard.server import lifecycle
+from sidecard.server.admin_service import AdminServicer
+from sidecard.server.admin_token import AdminToken
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
-from sidecard.server.servicer import GenerationServicer
+from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.server.told import Told
 from sidecard.state import State
 from sidecard.telemetry.access import AccessLog
+from sidecard.telemetry.lag import LoopLag
 from sidecard.telemetry.metrics import Metrics
 from sidecard.telemetry.notes import NoteLog
+from sidecard.telemetry.recent import Recent
 from sidecard.telemetry.sinks import Calls, Notes
 from sidecard.telling import gauges, status
 from sidecard.upstream.client import Client
@@ -40,13 +48,23 @@ from sidecard.upstream.count import TokenCounter
 from sidecard.upstream.handler import Upstream
 from sidecard.upstream.transport import Transport
 
+if TYPE_CHECKING:
+    from sidecard.server.http.server import HttpServer
+
 _log = logging.getLogger(__name__)
 
 
-def build_stack(
-    client: Client, state: State, *, sink: CallSink, notes: NoteSink
-) -> tuple[Handler, Admit]:
-    """Return the handler that answers calls, put together from the inside out, and its door."""
+class Stack(NamedTuple):
+    """The handler that answers calls, and those of its layers that others ask."""
+
+    handler: Handler
+    admit: Admit
+    coalesce: Coalesce
+    cache: ExactCache
+
+
+def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink) -> Stack:
+    """Return the handler that answers calls, put together from the inside out."""
     clock = state.clock
     # One attempt at one target: nothing is returned before its first content is in hand.
     stack: Handler = Upstream(client, limits_of=state.limits, clock=clock)
@@ -74,15 +92,25 @@ def build_stack(
         chance=random.random,
     )
     # When a target is given up the next one is asked, and then what may stand in for an answer.
-    stack = Fallback(stack, clock=clock, notes=notes)
+    stack = Fallback(stack, clock=clock, notes=notes, stale=state.answers.stale)
     # A stream that breaks in the middle goes on at another target, if that is wanted.
     stack = Rescue(stack, clock=clock, notes=notes)
     # As many calls run as there are permits; others wait in a fair order, or are refused at once.
     shared, own = state.admission()
     stack = admit = Admit(stack, policies=own, shared=shared, clock=clock, notes=notes)
+    # Equal calls of a tenant at one moment share one answer, and it is paid for once.
+    stack = coalesce = Coalesce(
+        stack,
+        clock=clock,
+        fingerprint_of=state.fingerprints,
+        shares=lambda route: state.keeping(route).coalesce,
+    )
+    # What was answered before is answered again, at once and at no cost, as long as it is fresh.
+    anew = Observe(stack, sink=sink, clock=clock)
+    stack = cache = ExactCache(stack, answers=state.answers, clock=clock, refresh=anew)
     # Whatever became of the call, it is noted once, as the caller saw it.
     stack = Observe(stack, sink=sink, clock=clock)
-    return stack, admit
+    return Stack(stack, admit, coalesce, cache)
 
 
 async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json: bool) -> int:
@@ -92,7 +120,15 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
     """
     config = loaded.config
     async with open_transport(loaded, means, env) as transport, AsyncExitStack() as closing:
-        server, told = build_server(config, transport, as_json=as_json)
+        clock = SystemClock()
+        notes = Notes(NoteLog(clock))
+        store = await closing.enter_async_context(open_store(config, notes=notes, clock=clock))
+        state = State(config, notes=notes, clock=clock, store=store, origin=_origin(config, means))
+        built = build_server(config, transport, state, notes=notes, as_json=as_json)
+        server, told = built.server, built.told
+        built.lag.start()
+        closing.callback(built.lag.stop)
+        closing.push_async_callback(built.cache.aclose)
         facts = {"upstream": repr(transport)}
         if config.listen.admin is not None:
             # What costs memory and time to load is loaded where it is wanted.
@@ -103,45 +139,124 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
             closing.push_async_callback(admin.stop)
             facts["admin"] = admin.address
 
+        others: list[lifecycle.Stoppable] = []
+        if built.http is not None:
+            await built.http.start()
+            others.append(built.http)
+            facts["http"] = built.http.address
+
         def started() -> None:
+            if server.health_address:
+                facts["health"] = server.health_address
             _log.info("serving", extra={"grpc": server.address, **facts})
 
-        return await lifecycle.run(server, grace_s=config.listen.grace_s, started=started)
+        grace_s = config.listen.grace_s
+        return await lifecycle.run(server, *others, grace_s=grace_s, started=started)
 
 
-def build_server(config: Config, transport: Transport, *, as_json: bool) -> tuple[GrpcServer, Told]:
-    """Return the daemon's server over a transport that somebody else closes, and what it tells."""
-    clock = SystemClock()
+class Built(NamedTuple):
+    """The server, what it tells of itself, and what is to be stopped after it."""
+
+    server: GrpcServer
+    told: Told
+    cache: ExactCache
+    lag: LoopLag
+    http: "HttpServer | None"
+
+
+def build_server(
+    config: Config, transport: Transport, state: State, *, notes: Notes, as_json: bool
+) -> Built:
+    """Return the daemon's server over a transport and a store that somebody else closes."""
+    clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
-    log, notes = AccessLog(clock=clock, as_json=as_json), Notes(NoteLog(clock))
-    state = State(config, notes=notes, clock=clock)
-    calls = Calls(log)
-    stack, admit = build_stack(client, state, sink=calls, notes=notes)
-    targets = [target.model for route in config.routes.values() for target in route.targets]
-    metrics = Metrics(lambda: gauges(state, admit), targets=targets, routes=state.routes)
+    calls = Calls(AccessLog(clock=clock, as_json=as_json))
+    stack = build_stack(client, state, sink=calls, notes=notes)
+    parts = (state, stack.admit, stack.coalesce)
+    metrics = Metrics(
+        lambda: gauges(*parts, transport.busy),
+        targets=[target.model for route in config.routes.values() for target in route.targets],
+        routes=state.routes,
+        uncached=[name for name in state.routes if not state.keeping(name).enabled],
+    )
+    recent = Recent(clock)
     calls.add(metrics.call)
+    calls.add(recent)
     notes.add(metrics.note)
+    lag = LoopLag(clock, metrics.lag.add)
+    count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
     servicer = GenerationServicer(
-        stack,
-        count=TokenCounter(client, timeout_s=config.timeouts.first_event_s),
+        stack.handler,
+        count=count,
         decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
+        sink=metrics.rpc,
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
-    server = GrpcServer(servicer, _listen(config))
+    server = GrpcServer(servicer, _listen(config), _orders(config, state))
 
     def told() -> JsonObject:
-        return status(state, admit, unready=server.unready, uptime_s=clock.now() - began)
+        found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
+        return {**found, **metrics.summary(), "recent": recent.told()}
 
-    return server, Told(told, metrics.page, lambda: server.unready)
+    told_of = Told(told, metrics.page, lambda: server.unready)
+    http = _http(config, state, stack.handler, count, metrics.rpc)
+    return Built(server, told_of, stack.cache, lag, http)
+
+
+def _http(
+    config: Config, state: State, stack: Handler, count: TokenCounter, sink: RpcSink
+) -> "HttpServer | None":
+    """Return the server for programs that use an Anthropic SDK, None where there is none."""
+    if config.listen.http is None:
+        return None
+    # As with the admin server: loaded where it is wanted.
+    from sidecard.server.http.decode import Decoder as HttpDecoder  # noqa: PLC0415
+    from sidecard.server.http.server import HttpServer  # noqa: PLC0415
+
+    return HttpServer(
+        config.listen.http,
+        stack,
+        count=count,
+        decoder=HttpDecoder(routes=state.routes, allowed_models=config.upstream.models),
+        clock=state.clock,
+        sink=sink,
+        total_s=config.timeouts.total_s,
+        max_message_bytes=config.listen.max_message_bytes,
+        any_host=config.listen.allow_remote,
+    )
+
+
+def _origin(config: Config, means: Means) -> str:
+    """Return what tells one upstream from another."""
+    upstream = config.upstream
+    simulated = means == "simulated"
+    return means if simulated else f"{means} {upstream.sdk_client} {upstream.base_url}"
+
+
+def _orders(config: Config, state: State) -> AdminServicer | None:
+    """Return who takes the operator's orders, None where nobody could tell who that is."""
+    if config.listen.admin_token_file is not None:
+        token = AdminToken(Path(config.listen.admin_token_file))
+    elif config.data_dir is not None:
+        try:
+            token = AdminToken.made(Path(config.data_dir) / "admin-token")
+        except OSError as error:
+            facts = {"data_dir": config.data_dir, "why": error.strerror}
+            _log.warning("no orders are taken: the token can't be kept", extra=facts)
+            return None
+    else:
+        return None
+    return AdminServicer(state.store, token=token, clock=state.clock)
 
 
 def _listen(config: Config) -> Listen:
     listen = config.listen
     return Listen(
         grpc=listen.grpc,
+        health=listen.health,
         unix_mode=int(listen.unix_mode, 8),
         max_message_bytes=listen.max_message_bytes,
         keepalive_s=listen.keepalive_s,

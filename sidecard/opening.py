@@ -1,18 +1,32 @@
-"""Opening the way to the upstream that the configuration and the environment mean."""
+"""Opening what the configuration and the environment mean: the way to the upstream, the store."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from sidecard.config import merged
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
 from sidecard.config.simulate import KEY_VARIABLE
 from sidecard.config.simulate import Upstream as Means
+from sidecard.core.clock import Clock
+from sidecard.core.ports import NoteSink
+from sidecard.core.store import Store, StoreNote
+from sidecard.store.memory import MemoryStore
 from sidecard.upstream.direct import Direct
 from sidecard.upstream.keys import FileKey, FixedKey, KeySource
 from sidecard.upstream.sdk import Sdk
-from sidecard.upstream.transport import Transport
+from sidecard.upstream.transport import Misconfigured, Transport
+
+if TYPE_CHECKING:
+    from sidecard.store.cipher import Cipher
+
+_MEMORY_BYTES: Final = 33_554_432
+"""What a store in memory takes at most, as it adds to what the daemon itself takes."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +53,53 @@ async def open_transport(
             transport = _direct(config, config.upstream.base_url, _key(config, env))
         closing.push_async_callback(transport.aclose)
         yield transport
+
+
+@asynccontextmanager
+async def open_store(config: Config, *, notes: NoteSink, clock: Clock) -> AsyncIterator[Store]:
+    """Open the store of answers, on disk where there is a `data_dir`, and close it at the end.
+
+    Raises `Misconfigured` for encryption keys that are none. A disk that can't be used is said,
+    and doesn't keep the daemon from serving.
+    """
+    caches = [merged.keeping_of(config, name) for name in config.routes]
+    keep_expired_s = max([cache.stale_if_error_s for cache in caches])
+    most = config.cache.max_bytes
+    if config.data_dir is None or not any(cache.enabled for cache in caches):
+        yield MemoryStore(max_bytes=min(most, _MEMORY_BYTES), keep_expired_s=keep_expired_s)
+        return
+    # lmdb and the compression are loaded where there is a disk to use them on.
+    from sidecard.store.disk import DiskStore  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+
+    def say(note: StoreNote) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody listens.
+            loop.call_soon_threadsafe(notes, note)
+
+    store = DiskStore(
+        Path(config.data_dir) / "cache",
+        max_bytes=most,
+        clock=clock,
+        say=say,
+        keep_expired_s=keep_expired_s,
+        cipher=_cipher(config.cache.encryption_key_file),
+    )
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def _cipher(file: str | None) -> "Cipher | None":
+    if file is None:
+        return None
+    from sidecard.store.cipher import BadKeyFile, Cipher  # noqa: PLC0415  # as above
+
+    try:
+        return Cipher(Path(file))
+    except BadKeyFile as error:
+        raise Misconfigured(f"cache.encryption_key_file: {error}") from None
 
 
 def _direct(config: Config, base_url: str, key: KeySource) -> Transport:

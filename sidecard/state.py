@@ -14,28 +14,43 @@ from sidecard.core.call import LastResort, Mode, Route, Target
 from sidecard.core.clock import Clock
 from sidecard.core.note import BreakerChanged
 from sidecard.core.ports import NoteSink
+from sidecard.core.store import Store
+from sidecard.layers.answers import Answers
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
 from sidecard.policy.concurrency import AdaptivePolicy
+from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
+from sidecard.policy.keeping import KeepingPolicy
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.retry_budget import RetryBudget
+from sidecard.store.memory import MemoryStore
 from sidecard.upstream.handler import Limits
 
 
 class State:
     """Breakers, gates, latencies and policies by name, and the one retry budget.
 
+    `origin` names the upstream: what one answered isn't taken for another's.
     `routes` are the configured ones. Names that no configuration has get what is set for all.
     """
 
-    def __init__(self, config: Config, *, notes: NoteSink, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        notes: NoteSink,
+        clock: Clock,
+        store: Store | None = None,
+        origin: str = "",
+    ) -> None:
         self._config = config
         self._notes = notes
         self.clock = clock
+        self.store = store or MemoryStore(max_bytes=config.cache.max_bytes)
         routes = config.routes.values()
         models = dict.fromkeys([target.model for route in routes for target in route.targets])
         names = config.routes.keys()
@@ -49,6 +64,15 @@ class State:
         self.limits = Keyed(self._limits, kept=models)
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
+        self.keeping = Keyed(self._keeping, kept=names)
+        self.fingerprints = Fingerprints(origin)
+        self.answers = Answers(
+            self.store,
+            policy_of=self.keeping,
+            fingerprint_of=self.fingerprints,
+            clock=clock,
+            chance=random.random,
+        )
         self.retry_budget = RetryBudget(
             ratio=config.retry.budget_ratio, floor_per_s=config.retry.budget_floor_per_s
         )
@@ -99,6 +123,19 @@ class State:
 
     def _hedge(self, route: str) -> HedgePolicy:
         return HedgePolicy(**merged.hedge_of(self._config, route).model_dump())
+
+    def _keeping(self, route: str) -> KeepingPolicy:
+        section = merged.keeping_of(self._config, route)
+        return KeepingPolicy(
+            enabled=section.enabled,
+            ttl_s=section.ttl_s,
+            ttl_jitter=section.ttl_jitter,
+            stale_if_error_s=section.stale_if_error_s,
+            stale_while_revalidate_s=section.stale_while_revalidate_s,
+            stop_reasons=frozenset(section.stop_reasons),
+            degraded=section.degraded,
+            coalesce=section.coalesce,
+        )
 
 
 def _routes(config: Config) -> Mapping[str, Route]:

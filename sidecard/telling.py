@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.store import StoreStats
 from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
+from sidecard.layers.coalesce import Coalesce
 from sidecard.policy.breaker import State as BreakerState
 from sidecard.state import State
 
 Gauge = tuple[str, dict[str, str], float]
 
 
-def status(state: State, admit: Admit, *, unready: str | None, uptime_s: float) -> JsonObject:
+def status(
+    state: State, admit: Admit, coalesce: Coalesce, *, unready: str | None, uptime_s: float
+) -> JsonObject:
     """Return all that an operator may ask of a running daemon, as JSON can say it."""
     now = state.clock.now()
     return {
@@ -35,16 +40,28 @@ def status(state: State, admit: Admit, *, unready: str | None, uptime_s: float) 
             name or "shared": places.status() for name, places in admit.bulkheads().items()
         },
         "retry_budget": state.retry_budget.status(now),
+        "cache": {**asdict(state.store.stats()), "flights": coalesce.flights},
     }
 
 
-def gauges(state: State, admit: Admit) -> Iterator[Gauge]:
-    """Yield what is read at each scrape: a gauge's name, its labels and its value."""
+def gauges(state: State, admit: Admit, coalesce: Coalesce, busy: int) -> Iterator[Gauge]:
+    """Yield what is read at each scrape: a gauge's name, its labels and its value.
+
+    `busy` is how many answers of the upstream are being read.
+    """
     now = state.clock.now()
+    yield "sidecard_info", {"version": VERSION}, 1.0
+    yield "sidecard_upstream_busy", {}, float(busy)
     for target, breaker in state.breakers:
         for known in BreakerState:
             labels = {"target": target, "state": known.value}
             yield "sidecard_breaker_state", labels, float(breaker.state is known)
+    for target, gate in state.gates:
+        for kind, limit in gate.status(now).items():
+            if isinstance(limit, dict):
+                labels = {"target": target, "kind": kind}
+                yield "sidecard_limit_per_minute", labels, float(limit["per_minute"])
+                yield "sidecard_limit_room", labels, float(limit["room"])
     for name, places in admit.bulkheads().items():
         route = {"places": name or "shared"}
         told = places.status()
@@ -55,3 +72,15 @@ def gauges(state: State, admit: Admit) -> Iterator[Gauge]:
             if isinstance(waiting, int):
                 yield "sidecard_queued", {**route, "priority": priority}, float(waiting)
     yield "sidecard_retry_budget", {}, state.retry_budget.status(now)["left"]
+    yield "sidecard_flights", {}, float(coalesce.flights)
+    yield from _stored(state.store.stats())
+
+
+def _stored(stats: StoreStats) -> Iterator[Gauge]:
+    yield "sidecard_cache_available", {}, float(not stats.why)
+    for name in ("entries", "bytes", "max_bytes", "queued"):
+        yield f"sidecard_cache_{name}", {}, float(getattr(stats, name))
+    for name in ("written", "dropped", "unreadable", "set_aside"):
+        yield f"sidecard_cache_{name}_total", {}, float(getattr(stats, name))
+    for why in ("expired", "evicted", "damaged"):
+        yield "sidecard_cache_removed_total", {"why": why}, float(getattr(stats, why))

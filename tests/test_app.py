@@ -8,6 +8,8 @@ from sidecard.config.schema import Config
 from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
 from sidecard.layers.breaker import Break
+from sidecard.layers.coalesce import Coalesce
+from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
 from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
@@ -23,20 +25,21 @@ from tests.support.clock import ManualClock
 def test_the_order_of_the_stack() -> None:
     """The layers are those of the architecture that exist, the outermost first."""
     clock = ManualClock()
-    layer: Any
-    layer, admit = build_stack(
+    stack = build_stack(
         Client(None, clock=clock),  # type: ignore[arg-type]  # nothing is sent
         State(Config(), notes=lambda _: None, clock=clock),
         sink=lambda *_, **__: None,
         notes=lambda _: None,
     )
+    layer: Any = stack.handler
     order = []
-    assert admit.bulkheads()[""].in_flight == 0
+    assert stack.admit.bulkheads()[""].in_flight == 0
     while layer is not None:
         order.append(type(layer))
         layer = getattr(layer, "_next", None)
     assert order == [
-        Observe, Admit, Rescue, Fallback, Retry, Hedge, Break, RateLimit, Upstream,
+        Observe, ExactCache, Coalesce, Admit, Rescue, Fallback, Retry,
+        Hedge, Break, RateLimit, Upstream,
     ]  # fmt: skip
 
 

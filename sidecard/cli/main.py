@@ -10,7 +10,9 @@ COMMANDS: Final = {
     "serve": "answer calls until a signal",
     "check": "check a configuration and list every mistake",
     "call": "ask a running daemon one question",
+    "cache": "show or remove the answers that a running daemon keeps",
     "status": "show breakers, limits and queues of a running daemon",
+    "top": "show that and the last calls, again and again",
     "simulate": "run the simulated upstream",
 }
 

@@ -26,9 +26,10 @@ routes:
         max_output_tokens: 64000
         timeouts: {first_event_s: 120}
         limits: {output_tokens_per_minute: 20000}
-    last_resorts: [static]
+    last_resorts: [stale, static]
     static_message: This takes longer than usual. Please ask again in a few minutes.
     retry: {max_attempts: 2}
+    cache: {ttl_s: 600}
 timeouts:
   total_s: 300
 log:
@@ -51,13 +52,14 @@ A value comes from the first of these that has it:
    Lists and mappings are written as in JSON: `SIDECARD_UPSTREAM__MODELS='["claude-*"]'`.
    A route is set by `SIDECARD_ROUTES__<NAME>` or a field of it by
    `SIDECARD_ROUTES__<NAME>__<FIELD>`, as `SIDECARD_ROUTES__DEFAULT__RETRY__MAX_ATTEMPTS=2`.
+   What is no section's has no second part: `SIDECARD_DATA_DIR`.
    An empty variable counts as not set,
 3. the YAML file at `--config`, or else at `$SIDECARD_CONFIG`,
 4. the default.
 
 `ANTHROPIC_BASE_URL` counts too: it is the default of `upstream.base_url`.
 
-The sections `retry`, `hedge` and `admission` hold for all routes, `breaker`, `limits` and
+The sections `retry`, `hedge`, `admission` and `cache` hold for all routes, `breaker`, `limits` and
 `timeouts` for all targets. A route or a target may have a section of that name with the fields
 in which it differs; only those replace the ones for all.
 
@@ -98,6 +100,8 @@ def _sections() -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+        elif name != "routes":
+            yield f"## `{name}`\n\n{field.description}\nDefault: {_default(field)}\n"
         else:
             default = json.dumps({name: _set(route) for name, route in Config().routes.items()})
             yield f"## `{name}`\n\n{field.description}\nDefault: `{default}`\n"

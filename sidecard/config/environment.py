@@ -45,7 +45,7 @@ def from_environment(env: Mapping[str, str]) -> tuple[list[Setting], list[Proble
         if not name.startswith(PREFIX) or known or not env[name].strip():
             continue
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        if name.isupper() and len(path) > 1 and field_at(path):
+        if name.isupper() and _is_field(path):
             settings.append(Setting(path, value_of(env[name]), _variable(name)))
         else:
             problems.append(Problem(name, "environment", f"unknown variable{_hint(name, path)}"))
@@ -64,6 +64,11 @@ def gateway(env: Mapping[str, str]) -> Setting | None:
     """Return the API's address as the `anthropic` package has it, for where nothing else is set."""
     url = env.get(BASE_URL_VARIABLE, "").strip()
     return Setting(("upstream", "base_url"), url, _variable(BASE_URL_VARIABLE)) if url else None
+
+
+def _is_field(path: tuple[str, ...]) -> bool:
+    """Whether a variable may set it: sections and the routes are set by their fields."""
+    return field_at(path) and (len(path) > 1 or path in fields_of(Config)) and path != ("routes",)
 
 
 def _variable(name: str) -> Source:
@@ -91,6 +96,6 @@ def _hint(name: str, path: tuple[str, ...]) -> str:
         return f"; {hint}"
     if path == ("routes",):
         return f"; did you mean {PREFIX}ROUTES__<NAME>?"
-    names = [variable(known) for known in fields_of(Config) if len(known) > 1] + sorted(KNOWN)
+    names = [variable(known) for known in fields_of(Config) if known != ("routes",)] + sorted(KNOWN)
     close = get_close_matches(name.upper(), names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; expected {PREFIX}<SECTION>__<FIELD>"

@@ -7,12 +7,22 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    Strict,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import CoreSchema, custom_error_schema
 
 DAY_S: Final = 86_400
+YEAR_S: Final = 366 * DAY_S
 MAX_BYTES: Final = 536_870_912
+MIN_STORE_BYTES: Final = 4_194_304
+MAX_STORE_BYTES: Final = 1_099_511_627_776
 MAX_TOKENS: Final = 10_000_000
 MAX_COUNT: Final = 1_000_000
 MAX_PER_MINUTE: Final = 10_000_000_000
@@ -91,6 +101,18 @@ def _at_most_a_day(value: float) -> float:
     return value
 
 
+def _at_most_a_year(value: float) -> float:
+    if value > YEAR_S:
+        raise told(f"expected at most {YEAR_S} seconds, which is a year, got {value!r}")
+    return value
+
+
+def _absolute_path(value: str) -> str:
+    if not value.startswith("/") or not value.isprintable():
+        raise told("expected an absolute path")
+    return value
+
+
 def _listen_address(value: str) -> str:
     expected = "expected host:port, as 127.0.0.1:7411, or unix:///path/of/the.sock"
     if not value.isprintable() or " " in value:
@@ -109,6 +131,12 @@ def _listen_address(value: str) -> str:
 def _admin_address(value: str) -> str:
     if split_address(value) is None or not value.isprintable() or " " in value:
         raise told("expected host:port, as 127.0.0.1:7412, or null for none; no unix socket")
+    return value
+
+
+def _http_address(value: str) -> str:
+    if split_address(value) is None or not value.isprintable() or " " in value:
+        raise told("expected host:port, as 127.0.0.1:7413, or null for none; no unix socket")
     return value
 
 
@@ -155,6 +183,18 @@ Seconds: TypeAlias = Annotated[
 SecondsOrNone: TypeAlias = Annotated[
     _Number, Ge(0), Expect("a number of seconds, 0 or more"), AfterValidator(_at_most_a_day)
 ]
+LongSeconds: TypeAlias = Annotated[
+    _Number, Gt(0), Expect("a number of seconds greater than 0"), AfterValidator(_at_most_a_year)
+]
+LongSecondsOrNone: TypeAlias = Annotated[
+    _Number, Ge(0), Expect("a number of seconds, 0 or more"), AfterValidator(_at_most_a_year)
+]
+StoreBytes: TypeAlias = Annotated[
+    _Whole,
+    Ge(MIN_STORE_BYTES),
+    Le(MAX_STORE_BYTES),
+    Expect(f"a whole number of bytes from {MIN_STORE_BYTES} to {MAX_STORE_BYTES}"),
+]
 Bytes: TypeAlias = Annotated[
     _Whole, Ge(1024), Le(MAX_BYTES), Expect(f"a whole number of bytes from 1024 to {MAX_BYTES}")
 ]
@@ -194,4 +234,22 @@ Words: TypeAlias = Annotated[
 BaseUrl: TypeAlias = Annotated[_Text, Expect("a URL"), AfterValidator(_base_url)]
 KeyFile: TypeAlias = Annotated[
     _Text, Expect("an absolute path of a file that holds the key"), AfterValidator(_absolute)
+]
+Folder: TypeAlias = Annotated[
+    _Text, Expect("an absolute path of a folder"), AfterValidator(_absolute_path)
+]
+EncryptionKeyFile: TypeAlias = Annotated[
+    _Text, Expect("an absolute path of a file that holds the key"), AfterValidator(_absolute_path)
+]
+StopReason: TypeAlias = Annotated[
+    str,
+    Strict(),
+    Field(pattern=r"^[a-z][a-z_]{0,62}$"),
+    Expect("a stop reason of the upstream, as end_turn"),
+]
+TokenFile: TypeAlias = Annotated[
+    _Text, Expect("an absolute path of a file that holds a token"), AfterValidator(_absolute_path)
+]
+HttpAddress: TypeAlias = Annotated[
+    _Text, Expect("an address, as 127.0.0.1:7413, or null"), AfterValidator(_http_address)
 ]

@@ -8,6 +8,7 @@ configuration names have what is set for all.
 from collections.abc import Iterator
 from typing import TypeVar
 
+from sidecard.config.caching import Keeping
 from sidecard.config.kinds import Section
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import Target, Timeouts
@@ -32,6 +33,12 @@ def hedge_of(config: Config, route: str) -> Hedge:
     """Return how the calls of a route are hedged."""
     found = config.routes.get(route)
     return over(config.hedge, found.hedge) if found else config.hedge
+
+
+def keeping_of(config: Config, route: str) -> Keeping:
+    """Return how the answers of a route are cached."""
+    found = config.routes.get(route)
+    return over(config.cache, found.cache) if found else config.cache
 
 
 def admission_of(config: Config, route: str) -> Admission | None:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from sidecard.config.caching import Keeping
 from sidecard.config.kinds import Section
 from sidecard.config.problems import Mistake, Path, dotted, shown
 from sidecard.config.resilience import Admission, Breaker, Hedge, Retry
 from sidecard.config.routes import Route, Target, Timeouts
 from sidecard.config.schema import Config
 
-_OF_ROUTES: Final = ("retry", "hedge", "admission")
+_OF_ROUTES: Final = ("retry", "hedge", "admission", "cache")
 _OF_MODELS: Final = ("breaker", "limits", "timeouts")
 _TIMEOUTS_OF_MODELS: Final = frozenset({"first_event_s", "idle_s"})
 
@@ -42,6 +43,7 @@ def mistakes(config: Config, timeouts: Timeouts) -> Iterator[Mistake]:
         yield from _lengths(route, here)
         yield from _repeated(route, here)
         yield from _static(route, here)
+        yield from _stale(config, route, here)
         yield from _budget(route, here)
         for section in _OF_ROUTES:
             own = _Own(section, [here])
@@ -96,6 +98,8 @@ def _pairs(section: Section) -> Iterator[tuple[str, str, str]]:
             yield "adaptive_min", "in_flight", "adaptive"
         case Hedge() if section.delay_s is not None:
             yield "min_delay_s", "delay_s", ""
+        case Keeping():
+            yield "stale_while_revalidate_s", "stale_if_error_s", ""
 
 
 def _order(config: Config, own: _Own) -> Iterator[Mistake]:
@@ -157,6 +161,17 @@ def _static(route: Route, here: Path) -> Iterator[Mistake]:
     if "static" in route.last_resorts and not route.static_message:
         told = "static needs a text to answer with; expected static_message to be set too"
         yield Mistake((*here, "last_resorts"), told, ((*here, "static_message"),))
+
+
+def _stale(config: Config, route: Route, here: Path) -> Iterator[Mistake]:
+    if "stale" not in route.last_resorts:
+        return
+    for name, wanted in (("enabled", "true"), ("stale_if_error_s", "more than 0")):
+        own = name in route.cache.model_fields_set
+        if not getattr(route.cache if own else config.cache, name):
+            at = (*here, "cache", name) if own else ("cache", name)
+            told = f"stale answers come from the cache; expected {dotted(at)} to be {wanted}"
+            yield Mistake((*here, "last_resorts"), told, (at,))
 
 
 def _budget(route: Route, here: Path) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, Strict
 
+from sidecard.config.caching import Keeping
 from sidecard.config.kinds import (
     Expect,
     Flag,
@@ -126,4 +127,9 @@ class Route(Section):
         Admission(),
         description="Any field of `admission` for this route, in place of those there. "
         "With any set, the route's calls have places of their own.",
+    )
+    cache: Keeping = Field(
+        Keeping(),
+        description="Any field of `cache` for this route, in place of those there; "
+        "not `max_bytes` and `encryption_key_file`.",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Final
 
 from sidecard.config.kinds import is_loopback, split_address
@@ -25,6 +26,7 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     """Yield what doesn't go together; `names` are those of all routes, the broken ones too."""
     yield from _listening(config)
     yield from _sending(config)
+    yield from _keeping(config)
     yield from _naming(config, tuple(names))
     yield from _order(config.timeouts)
     yield from of_routes(config, followed(config.timeouts))
@@ -44,12 +46,13 @@ def followed(timeouts: Timeouts) -> Timeouts:
 def _listening(config: Config) -> Iterator[Mistake]:
     listen = config.listen
     allowed = ("listen", "allow_remote")
-    addresses: list[tuple[str, int]] = []
-    for name, address in (("grpc", listen.grpc), ("admin", listen.admin)):
+    addresses: dict[str, tuple[str, int]] = {}
+    named = ("grpc", "admin", "http", "health")
+    for name, address in [(name, getattr(listen, name)) for name in named]:
         split = None if address is None or address.startswith("unix:") else split_address(address)
         if split is None:
             continue
-        addresses.append(split)
+        addresses[name] = split
         if not listen.allow_remote and not is_loopback(split[0]):
             host = "the host" if may_be_secret(split[0]) else split[0]
             other = " or a unix:/// path" if name == "grpc" else ""
@@ -58,12 +61,10 @@ def _listening(config: Config) -> Iterator[Mistake]:
                 f"127.0.0.1{other}, or set listen.allow_remote to true"
             )
             yield Mistake(("listen", name), told, (allowed,))
-    if len(addresses) > 1 and _clash(*addresses):
-        told = (
-            f"expected listen.admin and listen.grpc to be two addresses; both take "
-            f"port {addresses[0][1]}"
-        )
-        yield Mistake(("listen", "admin"), told, (("listen", "grpc"),))
+    for (first, taken), (second, own) in combinations(addresses.items(), 2):
+        if _clash(taken, own):
+            told = f"expected listen.{second} and listen.{first} to be two addresses; both take"
+            yield Mistake(("listen", second), f"{told} port {own[1]}", (("listen", first),))
 
 
 def _clash(one: tuple[str, int], other: tuple[str, int]) -> bool:
@@ -89,6 +90,12 @@ def _sending(config: Config) -> Iterator[Mistake]:
             f"drop upstream.api_key_file, or {drop} to send with the key"
         )
         yield Mistake(("upstream", "api_key_file"), told, (transport, client))
+
+
+def _keeping(config: Config) -> Iterator[Mistake]:
+    if config.cache.encryption_key_file is not None and config.data_dir is None:
+        told = "encrypts what is on disk, and nothing is; expected data_dir to be set too"
+        yield Mistake(("cache", "encryption_key_file"), told, (("data_dir",),))
 
 
 def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:

@@ -8,17 +8,21 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from sidecard.config.caching import Cache
 from sidecard.config.kinds import (
     AdminAddress,
     BaseUrl,
     Bytes,
     Expect,
     Flag,
+    Folder,
+    HttpAddress,
     KeyFile,
     ListenAddress,
     Seconds,
     SecondsOrNone,
     Section,
+    TokenFile,
     TokensOrNone,
 )
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
@@ -60,6 +64,26 @@ class Listen(Section):
         "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
         "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
     )
+    http: HttpAddress | None = Field(
+        None,
+        description="Where Anthropic's own `/v1/messages` is served over HTTP, for programs that "
+        "use one of its SDKs: `host:port`, as `127.0.0.1:7413`. Their base URL is then "
+        "`http://127.0.0.1:7413`, and their key isn't looked at. null: nowhere. There is no "
+        "encryption and no login: whoever reaches the address can spend on the key.",
+    )
+    admin_token_file: TokenFile | None = Field(
+        None,
+        description="Absolute path of the file with the token that an operator's order, such as "
+        "`sidecard cache purge`, has to carry. Read at each. null: `admin-token` in `data_dir`, "
+        "which the daemon makes for its own user; without a `data_dir` no order is taken.",
+    )
+    health: AdminAddress | None = Field(
+        None,
+        description="Where else the health is told over gRPC, and nothing but that: `host:port`. "
+        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7415` here and "
+        "`allow_remote`; `listen.grpc`, where calls cost money, can stay on loopback. "
+        "Port 0 takes a free one, which the log names. null: only `listen.grpc` tells it.",
+    )
     unix_mode: FileMode = Field(
         "0600",
         description="Permissions of the socket's file, in octal. "
@@ -68,13 +92,13 @@ class Listen(Section):
     )
     allow_remote: Flag = Field(
         default=False,
-        description="Whether `listen.grpc` and `listen.admin` may be TCP addresses that other "
-        "machines reach. Without it such an address is refused.",
+        description="Whether the addresses of this section may be TCP "
+        "addresses that other machines reach. Without it such an address is refused.",
     )
     max_message_bytes: Bytes = Field(
         33_554_432,
         description="Size of the largest request taken, in bytes. A larger one is refused with a "
-        "sentence. Each call may hold so much memory.",
+        "sentence. While it is read and sent on, a call holds up to six times its size.",
     )
     reflection: Flag = Field(
         default=True,
@@ -159,6 +183,12 @@ class Config(Section):
     """All of it. With nothing given, it serves."""
 
     listen: Listen = Listen()
+    data_dir: Folder | None = Field(
+        None,
+        description="Absolute path of the folder that the daemon keeps its files in; it makes it "
+        "where it is missing. One daemon takes one folder. null: it keeps everything in memory, "
+        "and forgets it at its end.",
+    )
     upstream: Upstream = Upstream()
     routes: Mapping[RouteName, Route] = Field(
         {DEFAULT_ROUTE: Route(targets=tuple([Target(model=model) for model in DEFAULT_MODELS]))},
@@ -171,4 +201,5 @@ class Config(Section):
     limits: Limits = Limits()
     admission: Admission = Admission()
     hedge: Hedge = Hedge()
+    cache: Cache = Cache()
     log: Log = Log()

@@ -39,6 +39,9 @@ class LastResort(Enum):
     STATIC = "static"
 
 
+_READING: Final = frozenset({CacheMode.DEFAULT, CacheMode.ONLY})
+
+
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
     """What a call lets the cache do; `ttl_s` is None where that is left to the configuration."""
@@ -46,6 +49,11 @@ class CachePolicy:
     mode: CacheMode = CacheMode.DEFAULT
     ttl_s: float | None = None
     namespace: str = ""
+
+    @property
+    def reads(self) -> bool:
+        """Whether an answer may come from the cache."""
+        return self.mode in _READING
 
 
 @dataclass(frozen=True, slots=True)

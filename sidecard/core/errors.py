@@ -4,6 +4,7 @@
     ├── InvalidCall              the caller's mistake, found here
     ├── Unauthenticated          no caller's token, or a wrong one
     ├── PermissionDenied         the token is not for this tenant
+    ├── NotCached                only the cache may answer, and it can't
     ├── Overloaded               queue full, or the deadline can't be met
     ├── BudgetExhausted          the ledger refuses
     ├── RateLimited              the bucket's wait is longer than allowed
@@ -98,6 +99,12 @@ class Unauthenticated(SidecardError):
 
 class PermissionDenied(SidecardError):
     """The caller's token doesn't allow this tenant or method."""
+
+    blame = Blame.CALLER
+
+
+class NotCached(SidecardError):
+    """The call may be answered by the cache alone, and there is no fresh answer there."""
 
     blame = Blame.CALLER
 

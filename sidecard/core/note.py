@@ -6,6 +6,8 @@ Layers know no log and no metric; they say what happened, once, where it happene
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
@@ -23,6 +25,14 @@ class GateClosed:
 
     target: str
     for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCame:
+    """An attempt waited `waited_s` seconds for its turn at a target's rate limit."""
+
+    target: str
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class Shed:
 Note: TypeAlias = (
     BreakerChanged
     | GateClosed
+    | TurnCame
     | Retrying
     | RetriesEnded
     | Hedged
@@ -115,4 +126,8 @@ Note: TypeAlias = (
     | Misconfigured
     | StreamRescued
     | Shed
+    | StoreOpened
+    | StoreOut
+    | StoreSetAside
+    | StoreKeysKept
 )

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from sidecard.core.clock import Clock
 from sidecard.core.errors import UpstreamInterrupted
@@ -45,6 +45,7 @@ class Head:
     `degraded`: it isn't what the route's first target would have answered now.
     `upstream_request_id` is the upstream's own id of the request, empty without one,
     and `rate_limits` what it said of those; `attempt` is the one that answered.
+    `age_s` is how many seconds ago an answer was given that comes from a cache.
     """
 
     source: Source
@@ -53,6 +54,7 @@ class Head:
     upstream_request_id: str = ""
     rate_limits: RateLimits | None = None
     attempt: Attempt | None = None
+    age_s: float | None = None
 
 
 class EventStream(Protocol):
@@ -68,6 +70,7 @@ class EventStream(Protocol):
 
 
 EndHook = Callable[[Outcome], None]
+_NOTHING: Final = Usage()
 
 
 class Reply:
@@ -76,7 +79,16 @@ class Reply:
     Iterating yields batches and raises `UpstreamInterrupted` where the stream broke.
     """
 
-    __slots__ = ("_clock", "_first_event_at", "_hooks", "_stream", "_usage", "head", "outcome")
+    __slots__ = (
+        "_clock",
+        "_first_event_at",
+        "_hooks",
+        "_record",
+        "_stream",
+        "_usage",
+        "head",
+        "outcome",
+    )
 
     def __init__(self, head: Head, stream: EventStream, clock: Clock) -> None:
         self.head = head
@@ -86,6 +98,7 @@ class Reply:
         self._hooks: list[EndHook] = []
         self._usage: Usage | None = None
         self._first_event_at: float | None = None
+        self._record: list[Batch] | None = None
 
     @classmethod
     def whole(cls, head: Head, message: Message, clock: Clock) -> Self:
@@ -97,6 +110,20 @@ class Reply:
     def amend(self, **changes: object) -> None:
         """Change fields of the head, as an outer layer that knows more does."""
         self.head = replace(self.head, **changes)  # type: ignore[arg-type]
+
+    @property
+    def at_hand(self) -> Message | None:
+        """The answer, where all of it is there before anybody has read it."""
+        stream = self._stream
+        return stream.message if type(stream) is _Whole else None
+
+    def record(self) -> list[Batch]:
+        """Return the list to which every batch is added that is read from now on, before the end.
+
+        For one layer alone. Only a reply that is read as a stream is recorded.
+        """
+        self._record = []
+        return self._record
 
     def on_end(self, hook: EndHook) -> None:
         """Have `hook` called once with the outcome; at once if the end was already."""
@@ -147,6 +174,8 @@ class Reply:
     def _note(self, batch: Batch) -> None:
         if self._first_event_at is None:
             self._first_event_at = self._clock.now()
+        if self._record is not None:
+            self._record.append(batch)
         for event in batch:
             if type(event) is Usage:
                 self._usage = event
@@ -154,8 +183,10 @@ class Reply:
     async def _end(self, ending: Ending, error: BaseException | None = None) -> None:
         if self.outcome is not None:
             return
+        # Who shares an answer sees what it used, and used nothing: it would be counted twice.
+        usage = _NOTHING if self.head.source is Source.COALESCED else self._usage
         outcome = self.outcome = Outcome(
-            ending, self._usage, error, self._first_event_at, self._clock.now()
+            ending, usage, error, self._first_event_at, self._clock.now()
         )
         try:
             await self._stream.aclose()

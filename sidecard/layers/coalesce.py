@@ -18,7 +18,10 @@ from sidecard.policy.sharing import Terms, terms
 
 
 class Coalesce:
-    """State: the flights that can be joined. Safe to share within one event loop."""
+    """State: the flights that can be joined. Safe to share within one event loop.
+
+    `shares` says by a route's name whether its calls do.
+    """
 
     def __init__(
         self,
@@ -26,16 +29,18 @@ class Coalesce:
         *,
         clock: Clock,
         fingerprint_of: Callable[[Call], Fingerprint] = fingerprint,
+        shares: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._next = next_
         self._clock = clock
+        self._shares = shares
         self._fingerprint_of = fingerprint_of
         self._flights: dict[Terms, Flight] = {}
 
     def __call__(self, call: Call) -> Awaitable[Reply]:
         """Return the answer of a flight, which the call starts or joins; raises its error."""
-        bypasses = call.cache.mode is CacheMode.BYPASS
-        return self._next(call) if bypasses else self._shared(call)
+        alone = call.cache.mode is CacheMode.BYPASS or not self._shares(call.route.name)
+        return self._next(call) if alone else self._shared(call)
 
     async def _shared(self, call: Call) -> Reply:
         key = terms(call, self._fingerprint_of(call))

@@ -156,14 +156,16 @@ class Flight:
         served = self._error is not None or seat.reply is not None
         if self._seats and seat is self._speaker and not (self._over and served):
             self._pass_on(seat)
-        if not self._seats and not self._over:
-            self._landed(self)
-            self._task.cancel()
-            await _ended(self._task)
-        if seat is self._speaker or seat.reply is not None:
-            self._tell(seat)
-        if not self._seats:
-            self._error = None  # Its traceback holds the frames that hold this.
+        try:
+            if not self._seats and not self._over:
+                self._landed(self)
+                self._task.cancel()
+                await _ended(self._task)
+        finally:  # Cancelled once more meanwhile, it has left all the same.
+            if seat is self._speaker or seat.reply is not None:
+                self._tell(seat)
+            if not self._seats:
+                self._error = None  # Its traceback holds the frames that hold this.
 
     def _pass_on(self, left: Seat) -> None:
         """Have the next in line speak for the flight, instead of one who left."""

@@ -11,13 +11,14 @@ from functools import partial
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock, Timer
 from sidecard.core.errors import (
+    DeadlineExceeded,
     RateLimited,
     UpstreamError,
     UpstreamThrottled,
     UpstreamUnavailable,
 )
 from sidecard.core.handler import Handler
-from sidecard.core.note import GateClosed, Shed
+from sidecard.core.note import GateClosed, Shed, TurnCame
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.ports import NoteSink
 from sidecard.core.reply import Reply
@@ -65,7 +66,7 @@ class RateLimit:
 
     async def _turn(self, call: Call, gate: Gate) -> Reservation:
         """Return what the call may use, when it may."""
-        now = self._clock.now()
+        began = now = self._clock.now()
         need = gate.need(call)
         waiting = self._lines.get(call.target.name)
         wait_s = gate.wait_s(need, now) if waiting is None else waiting.line.wait_s(need, now)
@@ -77,6 +78,11 @@ class RateLimit:
         answer = await self._wait(call.target.name, gate, need, until)
         if isinstance(answer, float):
             raise self._refusal(call, gate, need, answer)
+        if (now := self._clock.now()) >= call.deadline:  # Whoever cancels at it is as late.
+            gate.unsent(answer, now)
+            self._advance(call.target.name)
+            raise DeadlineExceeded("the deadline passed while the call waited for its turn")
+        self._notes(TurnCame(call.target.name, now - began))
         return answer
 
     async def _wait(self, target: str, gate: Gate, need: Need, until: float) -> Answer:

@@ -2,7 +2,7 @@
 
 Two calls have one fingerprint when nothing that could change the answer tells them apart:
 the model, all parameters (those of `extra` are among them), the messages, the output schema,
-and whose answer it is: tenant and cache namespace.
+whose answer it is: tenant and cache namespace; and which upstream gives it.
 Who asks, how urgently, at what price and until when is not part of it.
 
 The order of keys doesn't matter, nor does how a number is written: `1`, `1.0` and `1e0`.
@@ -52,8 +52,8 @@ class Fingerprint(NamedTuple):
     context: bytes
 
 
-def fingerprint(call: Call) -> Fingerprint:
-    """Return the fingerprint of what `call` asks of its target.
+def fingerprint(call: Call, origin: str = "") -> Fingerprint:
+    """Return the fingerprint of what `call` asks of its target at the upstream `origin`.
 
     Raises ValueError or TypeError for what couldn't be sent either, as it is no JSON.
     """
@@ -62,6 +62,7 @@ def fingerprint(call: Call) -> Fingerprint:
     *earlier, last = call.messages
     form = [
         VERSION,
+        origin,
         call.tenant,
         call.cache.namespace,
         call.target.model,
@@ -73,6 +74,29 @@ def fingerprint(call: Call) -> Fingerprint:
     context = _hash(_canonical(form), *taken)
     lengths = ",".join([str(len(text)) for text in asked])
     return Fingerprint(_hash(context.hex(), lengths, ":", *asked), context)
+
+
+class Fingerprints:
+    """`fingerprint` for layers that ask for that of one call right after one another.
+
+    State: the call that was asked about last. Safe within one event loop.
+    `origin` names the upstream, as another one, or a simulated one, answers otherwise.
+    """
+
+    def __init__(self, origin: str = "") -> None:
+        self._origin = origin
+        self._call: Call | None = None
+        self._found = Fingerprint(b"", b"")
+
+    def __call__(self, call: Call) -> Fingerprint:
+        """Return the fingerprint of the call; raises as `fingerprint` does."""
+        if call is not self._call:
+            self._found = fingerprint(call, self._origin)
+            self._call = call
+        return self._found
+
+    def __repr__(self) -> str:
+        return f"<Fingerprints, {'none yet' if self._call is None else 'one'} remembered>"
 
 
 def _hash(*parts: str) -> bytes:

@@ -1,6 +1,7 @@
 """Where the daemon listens: a loopback port, or a socket file that only its owner opens."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 
 _UNIX = "unix://"
+_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class AddressError(Exception):
@@ -94,3 +96,24 @@ def _umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def is_own_name(host: str, address: str, *, any_ip: bool) -> bool:
+    """Whether a Host header names the server at `address`, not a name that somebody pointed at it.
+
+    Else a web page that a browser here opens could speak to it (DNS rebinding).
+    With `any_ip` every IP address is one: that can't be pointed elsewhere.
+    """
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]").lower()
+    if name in _OWN_NAMES or name == address.rpartition(":")[0].strip("[]").lower():
+        return True
+    return any_ip and _is_ip(name)
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

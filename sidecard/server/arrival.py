@@ -3,6 +3,7 @@
 import itertools
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import grpc
@@ -18,6 +19,7 @@ Context = grpc.aio.ServicerContext[bytes, Message]
 _PROCESS = secrets.token_hex(6)
 _COUNT = itertools.count(1)
 
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -46,8 +48,25 @@ def arrive(context: Context, clock: Clock, total_s: float) -> Arrival:
     return Arrival(_request_id(context), now, now + allowed_s)
 
 
+def arrive_at(headers: Mapping[str, str], clock: Clock, total_s: float) -> Arrival:
+    """Note the arrival of a call over HTTP, whose SDK says how long it waits.
+
+    https://github.com/anthropics/anthropic-sdk-python sends its read timeout in that header.
+    """
+    now = clock.now()
+    given = headers.get("x-stainless-timeout", "")
+    allowed_s = min(float(given), total_s) if _SECONDS.fullmatch(given) else total_s
+    asked = headers.get("x-request-id", "")
+    request_id = asked if _REQUEST_ID.fullmatch(asked) else _new_id()
+    return Arrival(request_id, now, now + allowed_s)
+
+
 def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
+    return _new_id()
+
+
+def _new_id() -> str:
     return f"{_PROCESS}{next(_COUNT):08x}"

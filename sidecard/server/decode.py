@@ -11,6 +11,7 @@ from sidecard.server.wire.json_values import struct_to_json
 from sidecard.server.wire.routing import Routing, limit_of
 from sidecard.server.wire.schema_in import Schemas
 from sidecard.server.wire.terms_in import (
+    are_betas,
     cache_of,
     fallback_of,
     labels_of,
@@ -120,6 +121,8 @@ class Decoder:
             extra = struct_to_json(request.extra, "extra", found) or {}
             for key in sorted(_OWN_FIELDS & extra.keys()):
                 found.add(f"extra.{key}", "has a field of its own, or is sidecard's; leave it out")
+            if not are_betas(extra.get("betas", [])):
+                found.add("extra.betas", "has to be a list of names of betas")
             parameters.update(extra)
         return parameters
 

@@ -85,6 +85,8 @@ def _about(reply: Reply, arrival: Arrival) -> Fields:
         # A header's, so it may be anything.
         "upstream_request_id": head.upstream_request_id.encode("ascii", "replace").decode(),
     }
+    if head.age_s is not None:
+        fields["age"] = _duration(head.age_s)
     if outcome.usage is not None:
         fields["usage"] = usage_fields(outcome.usage)
     return fields

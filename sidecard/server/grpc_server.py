@@ -10,7 +10,9 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from sidecard.server import admin_service
 from sidecard.server.address import bind, inode, release
+from sidecard.server.admin_service import AdminServicer
 from sidecard.server.servicer import GenerationServicer, handlers
 
 SERVICE: Final = "sidecard.v1.GenerationService"
@@ -29,10 +31,22 @@ class Listen:
     """How to listen; see the configuration's section `listen` for each."""
 
     grpc: str
+    health: str | None
     unix_mode: int
     max_message_bytes: int
     keepalive_s: float
     reflection: bool
+
+
+_PROBED: Final = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4_096),
+    ("grpc.max_concurrent_streams", 16),
+    # Probes connect anew each time: nobody who stays, watching, keeps memory for long.
+    ("grpc.max_connection_age_ms", 60_000),
+    ("grpc.max_connection_age_grace_ms", 1_000),
+)
+"""Of the address that other machines reach, and that tells the health alone."""
 
 
 class GrpcServer:
@@ -41,8 +55,10 @@ class GrpcServer:
     `unready` is why it takes no calls, None when it does.
     """
 
-    def __init__(self, servicer: GenerationServicer, listen: Listen) -> None:
-        self.address = ""
+    def __init__(
+        self, servicer: GenerationServicer, listen: Listen, admin: AdminServicer | None = None
+    ) -> None:
+        self.address = self.health_address = ""
         self.unready: str | None = "starting"
         self._inode: tuple[int, int] | None = None
         self._listen = listen
@@ -52,15 +68,28 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, handlers(servicer)),)
         )
+        services = [SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        if admin is not None:
+            orders = admin_service.handlers(admin)
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(admin_service.SERVICE, orders),)
+            )
+            services.append(admin_service.SERVICE)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._probed: grpc.aio.Server | None = None
+        if listen.health is not None:
+            self._probed = grpc.aio.server(options=_PROBED)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
         if listen.reflection:
-            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_server_reflection(services, self._server)
 
     async def start(self) -> None:
-        """Listen and serve; raises `AddressError`. `address` is then where, as bound."""
+        """Listen and serve; raises `AddressError`. Both addresses are then those as bound."""
         self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode)
         self._inode = inode(self.address)
+        if self._probed is not None and self._listen.health is not None:
+            self.health_address = bind(self._probed, self._listen.health, self._listen.unix_mode)
+            await self._probed.start()
         await self._server.start()
         for service in ("", SERVICE):
             await self._health.set(service, HealthCheckResponse.SERVING)
@@ -78,6 +107,8 @@ class GrpcServer:
             _log.warning("calls cut", extra={"calls": cut, "grace_s": grace_s})
         await self._server.stop(0)
         await stopping
+        if self._probed is not None:  # Until here it has told that nothing is taken any more.
+            await self._probed.stop(0)
         release(self.address, self._inode)
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
 
 from sidecard.server.grpc_server import GrpcServer
 
@@ -37,8 +37,23 @@ class Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-async def run(server: GrpcServer, *, grace_s: float, started: Callable[[], None]) -> int:
+class Stoppable(Protocol):
+    """What is drained beside the gRPC server."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new, give what runs `grace_s`, then end it; called again, with less."""
+        ...
+
+
+async def run(
+    server: GrpcServer,
+    *others: Stoppable,
+    grace_s: float,
+    started: Callable[[], None],
+) -> int:
     """Serve until a signal and drain; return the exit status.
+
+    `others` serve already, and are drained with it.
 
     0 when every running call had its time; 128 + the signal when a second one cut that short.
     Raises `AddressError` when there is nowhere to listen.
@@ -48,7 +63,7 @@ async def run(server: GrpcServer, *, grace_s: float, started: Callable[[], None]
         started()
         await signals.first.wait()
         _log.info("draining", extra={"grace_s": grace_s})
-        draining = asyncio.create_task(server.stop(grace_s))
+        draining = asyncio.create_task(_stop((server, *others), grace_s))
         cut_short = asyncio.create_task(signals.second.wait())
         await asyncio.wait((draining, cut_short), return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
@@ -56,6 +71,10 @@ async def run(server: GrpcServer, *, grace_s: float, started: Callable[[], None]
             _log.info("stopped")
             return 0
         _log.warning("stopped at once, on a second signal")
-        await server.stop(0)  # Shortens the grace of the first.
+        await _stop((server, *others), 0)  # Shortens the grace of the first.
         await draining
         return 128 + signals.number
+
+
+async def _stop(servers: Sequence[Stoppable], grace_s: float) -> None:
+    await asyncio.gather(*[server.stop(grace_s) for server in servers])

@@ -27,13 +27,15 @@ from sidecard.server import encode
 from sidecard.server.arrival import Arrival, Context, arrive
 from sidecard.server.decode import Decoder
 from sidecard.server.open_calls import OpenCalls
-from sidecard.server.status import code_of, details_of, message_of
+from sidecard.server.status import CANCELLED, OK, code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 
 _ABORT_S = 1.0
 """How long a status waits for a caller who has stopped reading: then the call is just ended."""
 
 Counter = Callable[[Call], Awaitable[int]]
+RpcSink = Callable[[str, str, float], object]
+"""Takes an RPC's method, gRPC's code for its end, and the seconds that it took."""
 _Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
 
 _log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class GenerationServicer:
         count: Counter,
         decoder: Decoder,
         clock: Clock,
+        sink: RpcSink = lambda *_: None,
         total_s: float,
         max_message_bytes: int,
     ) -> None:
@@ -59,6 +62,7 @@ class GenerationServicer:
         self._count = count
         self._decoder = decoder
         self._clock = clock
+        self._sink = sink
         self._total_s = total_s
         self._max_message_bytes = max_message_bytes
         self.open_calls = OpenCalls()
@@ -71,9 +75,11 @@ class GenerationServicer:
             async with _until(arrival):
                 reply = await self._stack(self._call(request, Mode.UNARY, arrival))
                 message = await reply.message()
-            return encode.response(reply, message, arrival)
+            answer = encode.response(reply, message, arrival)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
-            await self._fail(context, error, arrival)
+            await self._fail("Generate", context, error, arrival)
+        self._ended("Generate", OK, arrival)
+        return answer
 
     async def stream_generate(self, payload: bytes, context: Context) -> None:
         """The same as it comes; no batch is read before the one before it was taken."""
@@ -89,7 +95,8 @@ class GenerationServicer:
                 finally:
                     await reply.aclose()
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
-            await self._fail(context, error, arrival)
+            await self._fail("StreamGenerate", context, error, arrival)
+        self._ended("StreamGenerate", OK, arrival)
 
     async def count_tokens(self, payload: bytes, context: Context) -> pb.CountTokensResponse:
         """How many tokens of input a request would have."""
@@ -101,9 +108,10 @@ class GenerationServicer:
                 tokens = await self._count(call)
             facts = {"request_id": call.request_id, "tenant": call.tenant}
             _log.info("tokens counted", extra={**facts, "target": call.target.name})
-            return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
-            await self._fail(context, error, arrival)
+            await self._fail("CountTokens", context, error, arrival)
+        self._ended("CountTokens", OK, arrival)
+        return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
 
     def _arrive(self, context: Context) -> Arrival:
         self.open_calls.add()
@@ -136,11 +144,17 @@ class GenerationServicer:
             raise DeadlineExceeded("the call's deadline passed before anything was sent")
         return call
 
-    async def _fail(self, context: Context, error: BaseException, arrival: Arrival) -> NoReturn:
+    def _ended(self, method: str, code: str, arrival: Arrival) -> None:
+        self._sink(method, code, self._clock.now() - arrival.received_at)
+
+    async def _fail(
+        self, method: str, context: Context, error: BaseException, arrival: Arrival
+    ) -> NoReturn:
         """End the call with the error's status. A cancelled call has nobody left to tell."""
         if isinstance(error, asyncio.CancelledError) and self.open_calls.cut:
             error = ShuttingDown("the daemon stops, and the time for calls to finish is over")
         if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
+            self._ended(method, CANCELLED, arrival)
             raise error
         if isinstance(error, TimeoutError):
             error = DeadlineExceeded("the call's deadline passed before its answer was whole")
@@ -150,6 +164,7 @@ class GenerationServicer:
             _log.info("call refused", extra=facts)
         elif not isinstance(error, SidecardError):
             _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
+        self._ended(method, code_of(error).name, arrival)
         details = (("grpc-status-details-bin", details_of(error, arrival)),)
         try:
             async with asyncio.timeout(_ABORT_S):

@@ -12,14 +12,17 @@ from grpc import StatusCode
 
 from sidecard.core import errors
 from sidecard.core.errors import InvalidCall, InvalidOutput, SidecardError, UpstreamError
+from sidecard.core.store import StoreFailed
 from sidecard.server.arrival import Arrival
 
 DOMAIN = "sidecard.dev"
+OK, CANCELLED = StatusCode.OK.name, StatusCode.CANCELLED.name
 
 CODES: dict[type[SidecardError], StatusCode] = {
     errors.InvalidCall: StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
     errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.NotCached: StatusCode.NOT_FOUND,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.BudgetExhausted: StatusCode.RESOURCE_EXHAUSTED,
     errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
@@ -46,11 +49,15 @@ _ODD_BYTES = 500
 
 def code_of(error: BaseException) -> StatusCode:
     """Return the code for `error`; what isn't a `SidecardError` is a bug, so INTERNAL."""
+    if isinstance(error, StoreFailed):
+        return StatusCode.UNAVAILABLE
     return CODES.get(type(error), StatusCode.INTERNAL)  # type: ignore[arg-type]
 
 
 def message_of(error: BaseException) -> str:
     """Return the status message: bounded, and of a bug nothing but that it is one."""
+    if isinstance(error, StoreFailed):
+        return _plain(str(error))[:_MESSAGE_CHARS]
     if not isinstance(error, SidecardError):
         return "internal error; the daemon's log has the traceback"
     text = _plain(error.message)

@@ -67,12 +67,7 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
     if trail.queued_s:
         facts["queued_ms"] = _ms(trail.queued_s)
     if head is not None:
-        facts["source"] = head.source.value
-        facts["target"] = head.target
-        if head.upstream_request_id:
-            facts["upstream_request_id"] = head.upstream_request_id
-        if head.degraded:
-            facts["degraded"] = True
+        _add_head(facts, head)
     if outcome.first_event_at is not None:
         facts["first_event_ms"] = _ms(outcome.first_event_at - began)
     if (usage := outcome.usage) is not None:
@@ -86,6 +81,17 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
     elif outcome.error is not None:
         facts["error"] = type(outcome.error).__name__
     return facts
+
+
+def _add_head(facts: dict[str, Any], head: Head) -> None:
+    facts["source"] = head.source.value
+    facts["target"] = head.target
+    if head.upstream_request_id:
+        facts["upstream_request_id"] = head.upstream_request_id
+    if head.degraded:
+        facts["degraded"] = True
+    if head.age_s is not None:
+        facts["age_s"] = round(head.age_s, 3)
 
 
 def _ms(seconds: float) -> float:

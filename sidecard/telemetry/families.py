@@ -20,7 +20,6 @@ _SECONDS: Final = (
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0,
 )  # fmt: skip
 """From an answer of the simulator's to ten minutes of thinking."""
-_BOUNDS: Final = (*map(str, _SECONDS), "+Inf")
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 Gauge = tuple[str, dict[str, str], float]
@@ -67,6 +66,10 @@ class Counts:
             key = (OTHER,) * len(key)
         values[key] = values.get(key, 0) + by
 
+    def told(self) -> dict[str, float]:
+        """Return each series by its labels."""
+        return {" ".join(key): value for key, value in self._values.items()}
+
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
@@ -79,12 +82,15 @@ class Counts:
 
 
 class Times:
-    """A histogram of seconds, with buckets from 10 ms to ten minutes."""
+    """A histogram of seconds, with buckets from 10 ms to ten minutes, or with those given."""
 
     kind: Final = "histogram"
 
-    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str] = (), bounds: Sequence[float] = _SECONDS
+    ) -> None:
         self.name, self.text, self.labels = name, text, labels
+        self._bounds = tuple(bounds)
         self._buckets: dict[tuple[str, ...], list[int]] = {}
         self._sums: dict[tuple[str, ...], float] = {}
 
@@ -92,17 +98,30 @@ class Times:
         """Take one duration."""
         buckets = self._buckets.get(key)
         if buckets is None:
-            buckets = self._buckets[key] = [0] * len(_BOUNDS)
+            buckets = self._buckets[key] = [0] * (len(self._bounds) + 1)
             self._sums[key] = 0.0
-        buckets[bisect_left(_SECONDS, seconds)] += 1
+        buckets[bisect_left(self._bounds, seconds)] += 1
         self._sums[key] += seconds
+
+    def told(self) -> dict[str, dict[str, object]]:
+        """Return each series by its labels: seconds in all, and how many in each bucket."""
+        return {
+            " ".join(key): {"sum": self._sums[key], "counts": list(buckets)}
+            for key, buckets in self._buckets.items()
+        }
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The buckets' upper bounds, but for the last bucket's, which has none."""
+        return self._bounds
 
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
+        bounds = (*map(str, self._bounds), "+Inf")
         for key, buckets in self._buckets.items():
             below, cumulative = 0, []
-            for bound, number in zip(_BOUNDS, buckets, strict=True):
+            for bound, number in zip(bounds, buckets, strict=True):
                 below += number
                 cumulative.append((bound, below))
             family.add_metric(key, cumulative, self._sums[key])
@@ -113,12 +132,19 @@ class Times:
 
 
 class Level:
-    """A gauge that nobody keeps up to date: it is read when it is asked for."""
+    """A gauge that nobody keeps up to date: it is read when it is asked for.
 
-    kind: Final = "gauge"
+    One whose name ends in `_total` is a counter that another part keeps.
+    """
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
         self.name, self.text, self.labels = name, text, labels
+        self.kind = "counter" if name.endswith("_total") else "gauge"
+
+    def family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        """Return the family without samples."""
+        make = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        return make(self.name, self.text, labels=self.labels)
 
 
 class Levels:
@@ -133,10 +159,7 @@ class Levels:
 
     def collect(self) -> Iterable[Family]:
         """Return the families with their samples."""
-        families = {
-            gauge.name: GaugeMetricFamily(gauge.name, gauge.text, labels=gauge.labels)
-            for gauge in self._gauges
-        }
+        families = {gauge.name: gauge.family() for gauge in self._gauges}
         labels_of = {gauge.name: gauge.labels for gauge in self._gauges}
         for name, labels, value in self._read():
             if "target" not in labels or self._targets(labels["target"]) != OTHER:

@@ -5,15 +5,16 @@ Each registry belongs to one daemon; nothing here is global.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Final
+from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from sidecard.core.call import Call, LastResort
+from sidecard.core.call import CacheMode, Call, LastResort, Mode
 from sidecard.core.errors import SidecardError
 from sidecard.core.event import Usage
+from sidecard.core.jsonio import JsonObject
 from sidecard.core.note import (
     BreakerChanged,
     GateClosed,
@@ -25,11 +26,13 @@ from sidecard.core.note import (
     Retrying,
     Shed,
     StreamRescued,
+    TurnCame,
 )
-from sidecard.core.outcome import Outcome
+from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
 from sidecard.telemetry.families import Counts, Gauge, Level, Levels, Names, Times
 
+_SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12)
 _OPENMETRICS: Final = "application/openmetrics-text"
 
 GAUGES: Final = (
@@ -41,7 +44,22 @@ GAUGES: Final = (
     Level("sidecard_in_flight", "Calls that hold a permit", ("places",)),
     Level("sidecard_in_flight_limit", "Permits that there are", ("places",)),
     Level("sidecard_queued", "Calls that wait for a permit", ("places", "priority")),
+    Level("sidecard_limit_per_minute", "What a target is sent at most", ("target", "kind")),
+    Level("sidecard_limit_room", "What it could be sent of that now", ("target", "kind")),
+    Level("sidecard_upstream_busy", "Answers of the upstream that are being read now"),
+    Level("sidecard_info", "1 for the version that runs", ("version",)),
     Level("sidecard_retry_budget", "Retries and hedges that the budget allows now"),
+    Level("sidecard_flights", "Calls that others who ask the same can join now"),
+    Level("sidecard_cache_available", "1 while the answer cache takes entries, 0 while it can't"),
+    Level("sidecard_cache_entries", "Answers in the cache"),
+    Level("sidecard_cache_bytes", "Bytes that they take"),
+    Level("sidecard_cache_max_bytes", "Bytes that they may take"),
+    Level("sidecard_cache_queued", "Answers that wait to be written"),
+    Level("sidecard_cache_written_total", "Answers written"),
+    Level("sidecard_cache_dropped_total", "Answers not written: too many, too large, or no disk"),
+    Level("sidecard_cache_removed_total", "Answers removed from the cache", ("why",)),
+    Level("sidecard_cache_unreadable_total", "Answers met that another key encrypts"),
+    Level("sidecard_cache_set_aside_total", "Files of the cache that were set aside as unusable"),
 )
 """What is read when somebody asks."""
 
@@ -51,6 +69,7 @@ class Metrics:
 
     `targets` and `routes` are the configured names: no number of others takes their labels away,
     and what should alert when it happens once is shown for those targets from the beginning.
+    `uncached` are the routes whose answers aren't kept.
     """
 
     def __init__(
@@ -59,22 +78,40 @@ class Metrics:
         *,
         targets: Collection[str] = (),
         routes: Collection[str] = (),
+        uncached: Collection[str] = (),
     ) -> None:
+        self._uncached = frozenset(uncached)
         self._targets = Names([*targets, *[resort.value for resort in LastResort]])
         self._routes = Names(routes)
         self._count_calls()
         self._count_decisions()
+        self._counting = self._ways_to_count()
         counted = [found for found in vars(self).values() if isinstance(found, Counts | Times)]
         self.families = (*GAUGES, *counted)
         self.registry = CollectorRegistry()
         for family in (Levels(GAUGES, gauges, self._targets), *counted):
             self.registry.register(family)
+        # Memory, CPU time and open files, under the names that every exporter gives them.
+        ProcessCollector(registry=self.registry)
         for target in targets:
             self.breaker.add(target, "open", by=0)
             self.gate_closed.add(target, by=0)
             self.misconfigured.add(target, by=0)
 
     def _count_calls(self) -> None:
+        self.rpcs = Counts("sidecard_rpcs_total", "RPCs by gRPC's code", ("method", "code"))
+        self.rpc_seconds = Times(
+            "sidecard_rpc_duration_seconds", "From an RPC to its end", ("method",)
+        )
+        self.lag = Times(
+            "sidecard_event_loop_lag_seconds", "How late the event loop was", bounds=_SHORT
+        )
+        self.token_seconds = Times(
+            "sidecard_output_token_seconds",
+            "Of a stream of the upstream, per token after its first content",
+            ("route",),
+            bounds=_SHORT,
+        )
         self.calls = Counts(
             "sidecard_calls_total", "Calls by their end", ("route", "outcome", "source", "error")
         )
@@ -86,6 +123,9 @@ class Metrics:
         )
         self.attempts = Counts(
             "sidecard_attempts_total", "Attempts by what became of them", ("target", "outcome")
+        )
+        self.cache = Counts(
+            "sidecard_cache_calls_total", "Calls by what the cache had", ("route", "result")
         )
         self.tokens = Counts("sidecard_tokens_total", "Tokens used", ("target", "kind"))
 
@@ -102,6 +142,9 @@ class Metrics:
         )
         self.misconfigured = Counts(
             "sidecard_misconfigured_total", "Refusals that the operator has to mend", ("target",)
+        )
+        self.waits = Times(
+            "sidecard_rate_limit_wait_seconds", "Waits for a target's rate", ("target",)
         )
         self.gate_closed = Counts(
             "sidecard_rate_limit_closed_total", "Times that a 429 held back a target", ("target",)
@@ -128,14 +171,28 @@ class Metrics:
             reason = ""
         source = head.source.value if head else ""
         self.calls.add(route, outcome.ending.value, source, reason)
+        if call.route.name not in self._uncached:
+            self.cache.add(route, _cached(call, source))
         self.call_seconds.add(outcome.ended_at - began, route, mode)
         if outcome.first_event_at is not None:
             self.first_event_seconds.add(outcome.first_event_at - began, route, mode)
+            if call.mode is Mode.STREAM and source == "upstream":
+                self._time_tokens(route, outcome, outcome.first_event_at)
         for attempt in call.trail:
             target = self._targets(attempt.target)
             self.attempts.add(target, attempt.error or "ANSWERED")
             if attempt.usage is not None:
                 self._count_tokens(target, attempt.usage)
+
+    def rpc(self, method: str, code: str, seconds: float) -> None:
+        """Count an RPC that has ended, whatever became of it."""
+        self.rpcs.add(method, code)
+        self.rpc_seconds.add(seconds, method)
+
+    def _time_tokens(self, route: str, outcome: Outcome, first_event_at: float) -> None:
+        tokens = outcome.usage.output_tokens if outcome.usage else 0
+        if outcome.ending is Ending.COMPLETED and tokens > 1:
+            self.token_seconds.add((outcome.ended_at - first_event_at) / tokens, route)
 
     def _count_tokens(self, target: str, usage: Usage) -> None:
         kinds = (
@@ -149,29 +206,36 @@ class Metrics:
                 self.tokens.add(target, kind, by=number)
 
     def note(self, note: Note) -> None:
-        """Count what a layer decided."""
-        name = self._targets
-        match note:
-            case Retrying():
-                self.retries.add(name(note.target), note.error)
-            case RetriesEnded():
-                self.retries_ended.add(name(note.target), note.why)
-            case HedgeEnded():
-                self.hedges.add(name(note.target), note.won)
-            case MovedOn():
-                self.moves.add(name(note.target), name(note.to), note.error)
-            case Misconfigured():
-                self.misconfigured.add(name(note.target))
-            case GateClosed():
-                self.gate_closed.add(name(note.target))
-            case Shed():
-                self.shed.add(note.layer, self._routes(note.route), note.why)
-            case StreamRescued():
-                self.rescued.add(name(note.target), note.how)
-            case BreakerChanged():
-                self.breaker.add(name(note.target), note.after)
-            case _:
-                pass  # A hedge is counted when it has ended.
+        """Count what a layer decided, unless it is only for the log."""
+        if (count := self._counting.get(type(note))) is not None:
+            count(note)
+
+    def _ways_to_count(self) -> dict[type, Callable[[Any], None]]:
+        name, route = self._targets, self._routes
+        return {
+            Retrying: lambda n: self.retries.add(name(n.target), n.error),
+            RetriesEnded: lambda n: self.retries_ended.add(name(n.target), n.why),
+            HedgeEnded: lambda n: self.hedges.add(name(n.target), n.won),
+            MovedOn: lambda n: self.moves.add(name(n.target), name(n.to), n.error),
+            Misconfigured: lambda n: self.misconfigured.add(name(n.target)),
+            TurnCame: lambda n: self.waits.add(n.waited_s, name(n.target)),
+            GateClosed: lambda n: self.gate_closed.add(name(n.target)),
+            Shed: lambda n: self.shed.add(n.layer, route(n.route), n.why),
+            StreamRescued: lambda n: self.rescued.add(name(n.target), n.how),
+            BreakerChanged: lambda n: self.breaker.add(name(n.target), n.after),
+        }
+
+    def summary(self) -> JsonObject:
+        """Return what the status shows of all calls so far: by route, or by route and mode."""
+        return {
+            "cache_calls": self.cache.told(),
+            "tokens": self.tokens.told(),
+            "latency": {
+                "bounds_s": self.call_seconds.bounds,
+                "call": self.call_seconds.told(),
+                "first_event": self.first_event_seconds.told(),
+            },
+        }
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """Return all of it, as OpenMetrics if the Accept header names that, and its content type.
@@ -183,3 +247,12 @@ class Metrics:
         if _OPENMETRICS in accept:
             encode, content_type = openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST
         return encode(self.registry), content_type
+
+
+_RESULTS: Final = {"cache_exact": "hit", "cache_stale": "stale", "coalesced": "coalesced"}
+_BY_MODE: Final = {CacheMode.BYPASS: "bypass", CacheMode.REFRESH: "refresh"}
+
+
+def _cached(call: Call, source: str) -> str:
+    """Return what the cache had for a call whose answer is from that source."""
+    return _RESULTS.get(source) or _BY_MODE.get(call.cache.mode, "miss")

@@ -12,6 +12,7 @@ from sidecard.core.note import (
     BreakerChanged,
     GateClosed,
     Hedged,
+    HedgeEnded,
     Misconfigured,
     MovedOn,
     Note,
@@ -19,7 +20,9 @@ from sidecard.core.note import (
     Retrying,
     Shed,
     StreamRescued,
+    TurnCame,
 )
+from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
 
 _log: Final = logging.getLogger("sidecard.layers")
 
@@ -51,13 +54,12 @@ class NoteLog:
             case Shed():
                 facts = {"layer": note.layer, "route": note.route, "why": note.why}
                 self._at_most_every(_SHED_S, logging.WARNING, "calls shed", facts)
-            case StreamRescued():
-                _log.warning("stream rescued", extra=_facts(note))
-            case Retrying() | RetriesEnded() | Hedged() | MovedOn():
-                if _log.isEnabledFor(logging.DEBUG):
-                    _log.debug(_EVENTS[type(note)], extra=_facts(note))
-            case _:
+            case HedgeEnded() | TurnCame():
                 pass  # Counted only.
+            case _:
+                level, event = _EVENTS[type(note)]
+                if _log.isEnabledFor(level):
+                    _log.log(level, event, extra=_facts(note))
 
     def _breaker(self, note: BreakerChanged) -> None:
         level = logging.INFO if note.after in {"closed", "half_open"} else logging.WARNING
@@ -71,11 +73,16 @@ class NoteLog:
             _log.log(level, event, extra={**facts, "left_out": left_out} if left_out else facts)
 
 
-_EVENTS: Final[dict[type, str]] = {
-    Retrying: "retrying",
-    RetriesEnded: "retries ended",
-    Hedged: "hedged",
-    MovedOn: "moved on",
+_EVENTS: Final[dict[type, tuple[int, str]]] = {
+    StreamRescued: (logging.WARNING, "stream rescued"),
+    Retrying: (logging.DEBUG, "retrying"),
+    RetriesEnded: (logging.DEBUG, "retries ended"),
+    Hedged: (logging.DEBUG, "hedged"),
+    MovedOn: (logging.DEBUG, "moved on"),
+    StoreOpened: (logging.INFO, "cache opened"),
+    StoreOut: (logging.WARNING, "cache out"),
+    StoreSetAside: (logging.ERROR, "cache file set aside"),
+    StoreKeysKept: (logging.ERROR, "cache keys kept"),
 }
 
 

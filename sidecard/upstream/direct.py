@@ -25,6 +25,7 @@ from sidecard.upstream.direct_faults import before_answer, in_answer
 from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.proxy import proxy_for
 from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.wire.request import split
 
 API_VERSION: Final = "2026-10-21"
 """`anthropic-version`, as the SDK that the wire format is tested against sends it."""
@@ -78,14 +79,15 @@ class Direct:
 
     async def send(self, path: str, body: JsonObject) -> "DirectResponse":
         """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
+        body, betas = split(body)
         data = jsonio.dumps(body).encode()
         headers = self._current_headers()
-        response = await self._post(path, data, headers)
+        response = await self._post(path, data, _with(headers, betas))
         if response.status == _UNAUTHORIZED:
             self._key.rejected()
             if (replaced := self._current_headers()) is not headers:
                 _close(response)
-                response = await self._post(path, data, replaced)
+                response = await self._post(path, data, _with(replaced, betas))
         if response.status == 200:  # noqa: PLR2004
             _refuse_compressed(response)
         self._open.add(response)
@@ -102,6 +104,11 @@ class Direct:
             )
         except (ClientError, OSError) as error:
             raise before_answer(error, connect_timeout_s=self._connect_timeout_s) from error
+
+    @property
+    def busy(self) -> int:
+        """How many answers are being read now."""
+        return len(self._open)
 
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""
@@ -133,6 +140,15 @@ class Direct:
 
     def __repr__(self) -> str:
         return f"<Direct {self._base_url}, {len(self._open)} open, {self._key!r}>"
+
+
+def _with(headers: CIMultiDict[str], betas: str) -> CIMultiDict[str]:
+    """Return the headers of a request, which are shared unless it is for betas."""
+    if not betas:
+        return headers
+    own = headers.copy()
+    own["anthropic-beta"] = betas
+    return own
 
 
 class DirectResponse:

@@ -81,6 +81,11 @@ class Sdk:
         self._open.add(response)
         return response
 
+    @property
+    def busy(self) -> int:
+        """How many answers are being read now."""
+        return len(self._open)
+
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""
         for task in self._ending:

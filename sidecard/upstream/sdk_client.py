@@ -18,6 +18,7 @@ from sidecard.core.version import VERSION
 from sidecard.upstream.direct_faults import before_answer, in_answer, network_error_in
 from sidecard.upstream.keys import KeySource
 from sidecard.upstream.transport import Misconfigured, Phase, TransportFault
+from sidecard.upstream.wire.request import split
 
 CLIENTS: Final = {
     "anthropic": anthropic.AsyncAnthropic,
@@ -78,7 +79,11 @@ def make(
 async def post(client: Client, path: str, body: JsonObject) -> Answer:
     """Send one request; raises anything, which `failure` explains."""
     # Not `messages.create`: that warns of models, and knows the parameters of its version only.
-    answer = await client.post(path, cast_to=object, body=dict(body), options=_OPTIONS)
+    body, betas = split(body)
+    options = _OPTIONS
+    if betas:
+        options = {"headers": {**_OPTIONS["headers"], "anthropic-beta": betas}}
+    answer = await client.post(path, cast_to=object, body=dict(body), options=options)
     return cast("Answer", answer)
 
 

@@ -78,6 +78,11 @@ class Transport(Protocol):
         """
         ...
 
+    @property
+    def busy(self) -> int:
+        """How many answers are being read now, each over a connection of its own."""
+        ...
+
     async def aclose(self) -> None:
         """Close every connection."""
         ...

@@ -44,11 +44,18 @@ _LIMITS: Final = {
     "input_tokens_per_minute": _PLENTY,
     "output_tokens_per_minute": _PLENTY,
 }
-_PLAIN: Final[dict[str, Any]] = {"admission": {"in_flight": 4_096}, "limits": _LIMITS}
+# All ask the same, and every one is to be asked.
+_UNCACHED: Final = {"enabled": False, "coalesce": False}
+_PLAIN: Final[dict[str, Any]] = {
+    "admission": {"in_flight": 4_096},
+    "limits": _LIMITS,
+    "cache": _UNCACHED,
+}
 _EVERYTHING: Final[dict[str, Any]] = {
     "admission": {"in_flight": 4_096, "adaptive": True, "adaptive_min": 4_096},
     "limits": _LIMITS,
     "hedge": {"enabled": True},
+    "cache": _UNCACHED,
 }
 _STREAM: Final[tuple[Batch, ...]] = (
     (
@@ -107,7 +114,7 @@ def layered(innermost: Handler, settings: dict[str, Any] | None = None) -> Handl
     """Return the daemon's stack with another innermost handler than the upstream."""
     state = State(Config(**(settings or _PLAIN)), notes=_hears, clock=_CLOCK)
     client = Client(None, clock=_CLOCK)  # type: ignore[arg-type]  # nothing is sent
-    stack, _ = build_stack(client, state, sink=_sees, notes=_hears)
+    stack = build_stack(client, state, sink=_sees, notes=_hears).handler
     layer: Any = stack
     while not isinstance(layer._next, Upstream):
         layer = layer._next

@@ -53,6 +53,9 @@ def _settings(ports: Ports) -> Mapping[str, str]:
         "SIDECARD_UPSTREAM__BASE_URL": f"http://127.0.0.1:{ports.upstream}",
         "SIDECARD_LISTEN__GRPC": f"127.0.0.1:{ports.own}",
         "SIDECARD_ADMISSION__IN_FLIGHT": "4096",
+        # All ask the same, and every one is to be asked.
+        "SIDECARD_CACHE__ENABLED": "false",
+        "SIDECARD_CACHE__COALESCE": "false",
     }
 
 

@@ -9,7 +9,10 @@ from sidecard.core.handler import Handler
 from sidecard.core.outcome import Outcome
 from sidecard.core.reply import Head, Reply
 from sidecard.layers.admit import Admit
+from sidecard.layers.answers import Answers
 from sidecard.layers.breaker import Break
+from sidecard.layers.coalesce import Coalesce
+from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
 from sidecard.layers.hedge import Hedge
 from sidecard.layers.observe import Observe
@@ -19,11 +22,14 @@ from sidecard.layers.retry import Retry
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Permit, Refusal
+from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
+from sidecard.policy.keeping import KeepingPolicy
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.retry_budget import RetryBudget
+from sidecard.store.memory import MemoryStore
 from tests.support.clock import ManualClock
 
 HEDGE_S: Final = 5.0
@@ -107,6 +113,22 @@ def observe(next_: Handler, parts: Parts) -> Made:
     return Made(layer, lambda: layer.open)
 
 
+def exact_cache(next_: Handler, parts: Parts) -> Made:
+    answers = Answers(
+        MemoryStore(max_bytes=1 << 20),
+        policy_of=lambda _: KeepingPolicy(),
+        fingerprint_of=Fingerprints(),
+        clock=parts.clock,
+        chance=lambda: 0.5,
+    )
+    return Made(ExactCache(next_, answers=answers, clock=parts.clock), lambda: 0)
+
+
+def coalesce(next_: Handler, parts: Parts) -> Made:
+    layer = Coalesce(next_, clock=parts.clock)
+    return Made(layer, lambda: layer.flights)
+
+
 def admit(next_: Handler, parts: Parts) -> Made:
     layer = Admit(
         next_, policies={}, shared=parts.places, clock=parts.clock, notes=parts.notes.append
@@ -172,6 +194,8 @@ def rate_limit(next_: Handler, parts: Parts) -> Made:
 
 STACK: Final[tuple[Maker, ...]] = (
     observe,
+    exact_cache,
+    coalesce,
     admit,
     rescue,
     fallback,

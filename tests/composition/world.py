@@ -235,8 +235,10 @@ class World:
     def ask(self, asked: Asked) -> None:
         """Have somebody ask, who leaves at the deadline as the edge does."""
         route = ROUTES[asked.route]
+        name = f"req-{len(self.callers)}"
         call = a_call(
-            request_id=f"req-{len(self.callers)}",
+            request_id=name,
+            messages=({"role": "user", "content": name},),  # Each asks for itself.
             tenant=asked.tenant,
             route=route,
             target=route.targets[0],

@@ -51,8 +51,8 @@ def test_a_flag_s_mistake_names_the_command_line(refused: Refused) -> None:
 FLAGS = {
     "timeouts.idle": "timeouts.idle: unknown key; did you mean idle_s? (command line)",
     "": (
-        "'': unknown key; expected one of listen, upstream, routes, timeouts, retry, breaker, "
-        "limits, admission, hedge, log (command line)"
+        "'': unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
+        "retry, breaker, limits, admission, hedge, cache, log (command line)"
     ),
     "timeouts": "timeouts: expected a mapping of names to settings, got 5 (command line)",
     "routes.default.targets.0.model": (

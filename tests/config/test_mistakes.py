@@ -37,8 +37,8 @@ MISTAKES = {
     "idle_s: 3": f"idle_s: unknown key; did you mean timeouts.idle_s? {HERE}",
     "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format {HERE}",
     "zzz: ": (
-        "zzz: unknown key; expected one of listen, upstream, routes, timeouts, retry, breaker, "
-        f"limits, admission, hedge, log {HERE}"
+        "zzz: unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
+        f"retry, breaker, limits, admission, hedge, cache, log {HERE}"
     ),
     "log: {level: loud}": (f"log.level: expected debug, info, warning or error, got 'loud' {HERE}"),
     "listen: {reflection: no}": f"listen.reflection: expected true or false, got 'no' {HERE}",

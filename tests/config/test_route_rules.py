@@ -52,11 +52,33 @@ MISTAKES = {
     ),
     with_m("breaker: {open_s: 1}"): (
         f"{ROUTE}.breaker: unknown key; expected one of targets, max_tokens, last_resorts, "
-        "static_message, continue_stream, retry, hedge, admission"
+        "static_message, continue_stream, retry, hedge, admission, cache"
     ),
     with_m("retry: {base_s: 9}"): (
         f"{ROUTE}.retry.base_s: expected {ROUTE}.retry.base_s (9) to be at most "
         "retry.max_delay_s (8)"
+    ),
+    with_m("cache: {max_bytes: 4194304}"): (
+        f"{ROUTE}.cache.max_bytes: unknown key; did you mean cache.max_bytes?"
+    ),
+    with_m("cache: {stale_if_error_s: 5, stale_while_revalidate_s: 6}"): (
+        f"{ROUTE}.cache.stale_while_revalidate_s: expected {ROUTE}.cache.stale_while_revalidate_s "
+        f"(6) to be at most {ROUTE}.cache.stale_if_error_s (5)"
+    ),
+    with_m("cache: {ttl_s: 31622401}"): (
+        f"{ROUTE}.cache.ttl_s: expected at most 31622400 seconds, which is a year, got 31622401.0"
+    ),
+    with_m("cache: {stop_reasons: [end_turn, End]}"): (
+        f"{ROUTE}.cache.stop_reasons[1]: expected a stop reason of the upstream, as end_turn, "
+        "got 'End'"
+    ),
+    with_m("last_resorts: [stale], cache: {enabled: false}"): (
+        f"{ROUTE}.last_resorts: stale answers come from the cache; expected "
+        f"{ROUTE}.cache.enabled to be true"
+    ),
+    with_m("last_resorts: [stale], cache: {stale_if_error_s: 0}"): (
+        f"{ROUTE}.last_resorts: stale answers come from the cache; expected "
+        f"{ROUTE}.cache.stale_if_error_s to be more than 0"
     ),
     with_m("admission: {in_flight: 4, adaptive: true}"): (
         f"{ROUTE}.admission.in_flight: expected admission.adaptive_min (8) to be at most "

@@ -39,6 +39,14 @@ MISTAKES = {
         "listen.admin: expected listen.admin and listen.grpc to be two addresses; "
         f"both take port 1 {HERE}"
     ),
+    "listen: {health: '127.0.0.1:7412'}": (
+        "listen.health: expected listen.health and listen.admin to be two addresses; "
+        f"both take port 7412 {HERE}"
+    ),
+    "listen: {health: '0.0.0.0:7415'}": (
+        "listen.health: 0.0.0.0 can be reached from other machines, and there is no login; "
+        f"listen on 127.0.0.1, or set listen.allow_remote to true {HERE}"
+    ),
     "upstream: {transport: direct, sdk_client: vertex}": (
         "upstream.transport: transport direct can't use sdk_client vertex; "
         f"expected sdk or auto {HERE}"
@@ -74,6 +82,7 @@ FINE = [
     "listen: {grpc: '127.0.0.1:1', admin: '[::1]:1'}",
     "listen: {grpc: 'unix:///run/s.sock', admin: '127.0.0.1:7411'}",
     "listen: {grpc: '127.0.0.1:7412', admin: null}",
+    "listen: {allow_remote: true, admin: '0.0.0.0:7412', health: '[::]:7415'}",
     "upstream: {transport: sdk, sdk_client: vertex}",
     "upstream: {transport: direct, api_key_file: /k}",
     "upstream: {models: ['*']}",

@@ -18,6 +18,7 @@ USUAL: Final[Json] = {
     "retry": {"max_attempts": 1, "max_attempts_per_call": 1},
     "breaker": {"mode": "disabled"},
     "limits": {"longest_closed_s": 0.001},
+    "cache": {"enabled": False, "coalesce": False},
     "log": {"format": "json"},
 }
 """A daemon that tries each call once, whatever happened to the ones before it."""

@@ -24,6 +24,7 @@ def test_every_error_says_whose_it_is(error: type[SidecardError]) -> None:
         ("InvalidCall", False, False),
         ("Unauthenticated", False, False),
         ("PermissionDenied", False, False),
+        ("NotCached", False, False),
         ("Overloaded", False, False),
         ("ShuttingDown", False, False),
         ("BudgetExhausted", False, False),
@@ -47,7 +48,7 @@ def test_the_table_of_the_architecture(name: str, *, retryable: bool, moves_on: 
 
 TABLE = {
     "InvalidCall", "Unauthenticated", "PermissionDenied", "Overloaded", "BudgetExhausted",
-    "ShuttingDown",
+    "ShuttingDown", "NotCached",
     "RateLimited", "BreakerOpen", "DeadlineExceeded", "UpstreamThrottled", "UpstreamUnavailable",
     "UpstreamRefused", "UpstreamMisconfigured", "UpstreamInterrupted", "InvalidOutput",
 }  # fmt: skip

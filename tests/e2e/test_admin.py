@@ -10,7 +10,7 @@ from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import environment, running, settings, spawn
-from tests.support.rpc import connected
+from tests.support.rpc import connected, fails, read
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 
@@ -81,3 +81,33 @@ async def test_an_admin_address_in_use_is_told() -> None:
         assert second.returncode == 2
         assert "listen.admin" in err.decode()
         assert "Traceback" not in err.decode()
+
+
+async def test_what_the_process_does_is_told() -> None:
+    """RPCs by their code, refused ones too; limits, lag, memory, and what is read upstream."""
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | {
+            "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "100",
+            "SIDECARD_ROUTES__DEFAULT__TARGETS": '[{"model": "model-1"}]',
+        }
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            await caller.Generate(QUESTION)
+            refused = await fails(caller.Generate(pb.GenerateRequest()))
+            assert refused.code == "INVALID_ARGUMENT"
+            await read(caller.StreamGenerate(QUESTION))
+            await asyncio.sleep(0.3)
+            _, text = await page(daemon.admin, "/metrics")
+    told = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if not line.startswith("#")
+    }
+    assert told['sidecard_rpcs_total{code="OK",method="Generate"}'] == 1
+    assert told['sidecard_rpcs_total{code="INVALID_ARGUMENT",method="Generate"}'] == 1
+    assert told['sidecard_rpc_duration_seconds_count{method="StreamGenerate"}'] == 1
+    assert told['sidecard_limit_per_minute{kind="requests",target="model-1"}'] == 100
+    assert 97 <= told['sidecard_limit_room{kind="requests",target="model-1"}'] <= 99
+    assert told["sidecard_event_loop_lag_seconds_count"] >= 1
+    assert told['sidecard_output_token_seconds_count{route="default"}'] == 1
+    assert told["sidecard_upstream_busy"] == 0
+    assert told["process_resident_memory_bytes"] > 1e6

@@ -16,7 +16,7 @@ from sidecard.core.call import (
     Priority,
 )
 from sidecard.core.errors import UpstreamInterrupted, UpstreamThrottled
-from sidecard.core.event import Batch
+from sidecard.core.event import Batch, Usage
 from sidecard.core.fold import fold, unfold
 from sidecard.core.message import Message
 from sidecard.core.outcome import Ending
@@ -235,8 +235,9 @@ async def test_a_broken_stream_breaks_for_all(coalesce: Coalesce, stage: Stage) 
     await settle()
     stage.only.send(OPENING, MIDDLE)
     leader, late = await first, await asking(coalesce, **STREAM)
-    ends = Ends()
-    late.on_end(ends)
+    ends, others = Ends(), Ends()
+    leader.on_end(ends)
+    late.on_end(others)
     stage.only.fail(UpstreamInterrupted("it broke"))
     with pytest.raises(UpstreamInterrupted, match="it broke"):
         await unary
@@ -245,6 +246,7 @@ async def test_a_broken_stream_breaks_for_all(coalesce: Coalesce, stage: Stage) 
         with pytest.raises(UpstreamInterrupted, match="it broke"):
             await anext(reply)
     assert (ends.only.ending, ends.only.usage) == (Ending.FAILED, replace(USAGE, output_tokens=0))
+    assert (others.only.ending, others.only.usage) == (Ending.FAILED, Usage())
 
 
 async def test_a_slow_reader_holds_nobody(coalesce: Coalesce, stage: Stage) -> None:

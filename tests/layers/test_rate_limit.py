@@ -6,12 +6,13 @@ import pytest
 
 from sidecard.core.call import Call, Target
 from sidecard.core.errors import (
+    DeadlineExceeded,
     RateLimited,
     UpstreamError,
     UpstreamThrottled,
 )
 from sidecard.core.handler import Handler
-from sidecard.core.note import GateClosed, Note, Shed
+from sidecard.core.note import GateClosed, Note, Shed, TurnCame
 from sidecard.core.rate_limits import Allowance, RateLimits
 from sidecard.core.reply import Reply
 from sidecard.layers.rate_limit import RateLimit
@@ -170,7 +171,7 @@ async def test_a_429_closes_for_everybody() -> None:
         assert raised.value.retry_after_s == pytest.approx(30)
     with pytest.raises(RateLimited):
         await bench.layer(a_call())
-    assert bench.notes[0] == GateClosed(TARGET.name, 30)
+    assert bench.notes[:2] == [TurnCame(TARGET.name, 1), GateClosed(TARGET.name, 30)]
     assert bench.clock.timers == 0
 
 
@@ -297,3 +298,15 @@ async def test_an_upstream_error_that_is_no_429_opens_what_was_closed() -> None:
         await bench.layer(a_call())
     assert bench.gate.unlimited
     await drop(bench.start())
+
+
+async def test_nothing_is_sent_at_the_deadline() -> None:
+    """A turn that comes at the very moment is too late: nothing is sent, nothing stays reserved."""
+    bench = Bench(Script(WHOLE, WHOLE), requests_per_minute=6)
+    for _ in range(6):
+        bench.gate.take(bench.gate.need(a_call()), bench.clock.now())
+    task = bench.start(deadline=bench.clock.now() + 10)
+    await bench.turn(10)
+    with pytest.raises(DeadlineExceeded, match="waited for its turn"):
+        await task
+    assert (bench.in_flight, bench.room()) == (6, 1)

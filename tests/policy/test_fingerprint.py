@@ -20,7 +20,7 @@ from sidecard.core.call import (
     Target,
 )
 from sidecard.core.jsonio import loads
-from sidecard.policy.fingerprint import Fingerprint, fingerprint
+from sidecard.policy.fingerprint import Fingerprint, Fingerprints, fingerprint
 from tests.support.asking import CALLS, meaning, reordered, variants
 from tests.support.script import a_call
 
@@ -264,8 +264,8 @@ def test_odd_values_have_one_too(odd: Json) -> None:
 GOLDEN: list[tuple[dict[str, Json], str, str]] = [
     (
         {},
-        "091e2b3ec19ada669e4067970c225df6fb1be3914bd6f09c8a243620ae842f1e",
-        "c0a4f5fa60d178659e3e83a671ef88392e99e0c6f1a515eb7fc87fc0fdf1281b",
+        "e46ef4144f35b97d36178fd8a39bcf79620769c7da01bd651f438ec80eeb15e6",
+        "2b2d3f6c658c0b411f99493c68735e36b987800793c7c8372a0ee889305eed2c",
     ),
     (
         {
@@ -292,13 +292,13 @@ GOLDEN: list[tuple[dict[str, Json], str, str]] = [
                 },
             ),
         },
-        "a1ff335b10ad285b7feb659b14fe2ac8c12961bdba0559bf5597b916d8007895",
-        "a940027ba99e8ef6ac789048796757fa366c642bc16720037232babdcadfd8d4",
+        "d16cce7a1742a6c865208de0d8251be689ffb4afa39c4a961cf4c036171263bf",
+        "27ed9eba2c54b5c24d5c95dceabb3e9d82cedcbfa9461560f6e022c47cdbc141",
     ),
     (
         {"messages": ({"role": "assistant", "content": [{"type": "text", "text": "It is"}]},)},
-        "25864678c77d0243964301d6476b7f83acbda99d4c80423a2ac861ae48f93129",
-        "2433b2cdada54cdd8aa6ffd0409119b08a57394f7753b26c51ff96d915940954",
+        "2a15b92f38cbb0fcc8c7403a938e9f31a216eb436ec7cda82c5a8d1e04b82fd7",
+        "c8be81ea4daf3208fb78c7dc5f0e82527e95997d1e262fb29059724db31cb580",
     ),
 ]
 
@@ -308,3 +308,19 @@ def test_fingerprints_stay(fields: dict[str, Json], whole: str, context: str) ->
     """What is on disk is found again: who changes one of these has to raise `VERSION`."""
     found = fingerprint(a_call(**fields))
     assert (found.whole.hex(), found.context.hex()) == (whole, context)
+
+
+def test_another_upstream_gives_another_answer() -> None:
+    """What a simulator or another gateway answered isn't taken for this one's."""
+    found = {fingerprint(a_call(), origin) for origin in ("", "direct https://a", "simulated")}
+    assert len({whole for whole, _ in found}) == len({context for _, context in found}) == 3
+
+
+def test_a_fingerprint_is_made_once_for_one_call() -> None:
+    """Layers that ask right after one another get the same one; another call has its own."""
+    one, other = a_call(), a_call(tenant="other")
+    remembered = Fingerprints("origin")
+    first = remembered(one)
+    assert remembered(one) is first
+    assert remembered(other) == fingerprint(other, "origin")
+    assert remembered(one) == first == fingerprint(one, "origin")

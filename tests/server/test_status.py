@@ -18,6 +18,7 @@ CODE_NAMES = {
     "InvalidCall": "INVALID_ARGUMENT",
     "Unauthenticated": "UNAUTHENTICATED",
     "PermissionDenied": "PERMISSION_DENIED",
+    "NotCached": "NOT_FOUND",
     "Overloaded": "RESOURCE_EXHAUSTED",
     "ShuttingDown": "UNAVAILABLE",
     "BudgetExhausted": "RESOURCE_EXHAUSTED",

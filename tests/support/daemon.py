@@ -101,8 +101,10 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def settings(base_url: str) -> dict[str, str]:
-    """Return the environment of a daemon that uses the upstream at `base_url`."""
+    """Return the environment of a daemon that asks the upstream at `base_url`, for every call."""
     return environment(
+        SIDECARD_CACHE__ENABLED="false",
+        SIDECARD_CACHE__COALESCE="false",
         ANTHROPIC_API_KEY="sk-ant-test-0123456789",
         SIDECARD_UPSTREAM__BASE_URL=base_url,
         SIDECARD_LISTEN__GRPC="127.0.0.1:0",

@@ -1,14 +1,17 @@
 """A stage: an inner handler whose every call the test plays by hand, batch by batch."""
 
 import asyncio
+from typing import Any
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.event import Batch, Usage
 from sidecard.core.fold import fold
 from sidecard.core.outcome import Outcome
 from sidecard.core.reply import Head, Reply
+from sidecard.core.trail import Trail
+from sidecard.layers.coalesce import Coalesce
 from tests.support.clock import ManualClock
-from tests.support.script import HEAD
+from tests.support.script import HEAD, a_call
 
 
 async def settle() -> None:
@@ -103,3 +106,24 @@ class Stage:
     def only(self) -> Act:
         assert len(self.acts) == 1, f"{len(self.acts)} calls reached the stage"
         return self.acts[0]
+
+
+def asked(coalesce: Coalesce, **fields: Any) -> tuple[Call, "asyncio.Task[Reply]"]:
+    """Return a call and the task that makes it."""
+    call = a_call(**fields)
+
+    async def ask() -> Reply:
+        return await coalesce(call)
+
+    return call, asyncio.ensure_future(ask())
+
+
+def told(trail: Trail) -> list[tuple[int, str, str, bool]]:
+    """Return number, target, error of each attempt, and whether its usage is there."""
+    return [(a.number, a.target, a.error, a.usage is not None) for a in trail]
+
+
+def staged() -> tuple[Coalesce, Stage]:
+    """Return the layer over a stage."""
+    stage = Stage()
+    return Coalesce(stage, clock=stage.clock), stage

@@ -124,6 +124,7 @@ def test_callers_make_no_labels_without_bound(metrics: Metrics) -> None:
         call.trail.begin(model, 0.0)
         metrics.call(call, None, Outcome(Ending.COMPLETED, None, None, None, 3.0), began=1.0)
     text = page(metrics)
+    assert 'sidecard_cache_calls_total{result="miss",route="other"} 900.0' in text
     assert 'sidecard_attempts_total{outcome="ANSWERED",target="claude-99"} 1.0' in text
     assert 'sidecard_attempts_total{outcome="ANSWERED",target="other"} 900.0' in text
     assert len(set(re.findall(r'target="([^"]*)"', text))) == 101

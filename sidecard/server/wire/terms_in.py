@@ -17,7 +17,9 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.server.wire.violations import Violations, has_controls, shown
 from sidecard.v1 import generation_pb2 as pb
 
-_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
+BETA: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
+TENANT_RULE: Final = "1 to 64 of a-z, A-Z, 0-9 and ._:@-, starting with a letter or a digit"
 _DURATION_S, _SECOND_NS = 315_576_000_000, 1_000_000_000  # google.protobuf.Duration
 _LABELS, _LABEL_KEY_CHARS, _LABEL_CHARS, _NAMESPACE_CHARS = 16, 63, 128, 64
 
@@ -40,14 +42,20 @@ _LAST_RESORTS: Final = {
 }
 
 
+def are_betas(value: object) -> bool:
+    """Whether it is a list of names that can travel in the header `anthropic-beta`."""
+    return isinstance(value, list) and all(
+        isinstance(name, str) and BETA.fullmatch(name) for name in value
+    )
+
+
 def tenant_of(request: pb.GenerateRequest, found: Violations) -> str:
     """Return whom the call is for."""
     tenant = request.tenant
     if not tenant:
         return "default"
-    if not _TENANT.fullmatch(tenant):
-        rule = "1 to 64 of a-z, A-Z, 0-9 and ._:@-, starting with a letter or a digit"
-        found.add("tenant", f"is {shown(tenant)}; it has to be {rule}")
+    if not TENANT.fullmatch(tenant):
+        found.add("tenant", f"is {shown(tenant)}; it has to be {TENANT_RULE}")
     return tenant
 
 

@@ -5,8 +5,12 @@ from typing import Final
 from sidecard.core.call import Call
 from sidecard.core.jsonio import JsonObject
 
+BETAS: Final = "betas"
+"""The parameter, in the SDK's words, that travels as a header: which betas a request is for."""
+
 # What counting takes of a request: anthropic/types/message_count_tokens_params.py.
 _COUNTED: Final = (
+    "betas",
     "cache_control",
     "output_config",
     "speed",
@@ -29,3 +33,11 @@ def count_tokens_body(call: Call) -> JsonObject:
     """Return the body for `/v1/messages/count_tokens`, which refuses fields it doesn't know."""
     counted = {key: call.parameters[key] for key in _COUNTED if key in call.parameters}
     return {"model": call.target.model, "messages": call.messages, **counted}
+
+
+def split(body: JsonObject) -> tuple[JsonObject, str]:
+    """Return what is sent as the body, and the value of the header `anthropic-beta`."""
+    betas = body.get(BETAS)
+    if not betas:
+        return body, ""
+    return {key: value for key, value in body.items() if key != BETAS}, ",".join(betas)

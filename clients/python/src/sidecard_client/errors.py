@@ -71,6 +71,10 @@ class PermissionDenied(SidecardError):
     """The token doesn't allow this tenant or method."""
 
 
+class NotCached(SidecardError):
+    """Only the cache was to answer, and it has no fresh answer."""
+
+
 class Overloaded(SidecardError):
     """The daemon's queue is full, or the deadline can't be met."""
 

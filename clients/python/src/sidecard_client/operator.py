@@ -1,0 +1,56 @@
+"""The operator's orders to a daemon, each with the operator's token. Not for applications."""
+
+import secrets
+from typing import Self
+
+import grpc
+
+from sidecard.v1.admin_pb2 import PurgeCacheRequest
+from sidecard.v1.admin_pb2_grpc import AdminServiceStub
+from sidecard_client.request import OPTIONS, Caller
+from sidecard_client.status import typed
+
+_TIMEOUT_S = 60.0
+
+
+class Operator(Caller):
+    """Orders over one connection; a context manager. `token` is never shown."""
+
+    def __init__(self, address: str | None = None, *, token: str) -> None:
+        super().__init__(address, timeout_s=_TIMEOUT_S)
+        self._token = token
+        self._channel = grpc.insecure_channel(self.address, OPTIONS)
+
+    def purge_cache(
+        self,
+        *,
+        tenant: str = "",
+        route: str = "",
+        older_than_s: float | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Remove the answers to which all that is said applies; return how many.
+
+        Raises a `SidecardError`: `Unauthenticated` for another token, and one whose reason is
+        UNIMPLEMENTED where the daemon takes no orders.
+        """
+        request = PurgeCacheRequest(tenant=tenant, route=route, everything=everything)
+        if older_than_s is not None:
+            request.older_than.FromNanoseconds(round(older_than_s * 1e9))
+        request_id = secrets.token_hex(8)
+        metadata = (("x-request-id", request_id), ("authorization", f"Bearer {self._token}"))
+        stub = AdminServiceStub(self._channel)
+        try:
+            return stub.PurgeCache(request, timeout=self.timeout_s, metadata=metadata).removed
+        except grpc.RpcError as error:
+            raise typed(error, self.address, request_id, "") from error
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,123 @@
+"""What commands that show a daemon's state share: how it is asked, and tables of what it tells."""
+
+import argparse
+import http.client
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+_DEFAULT: Final = "127.0.0.1:7412"
+_TIMEOUT_S: Final = 2.0
+_MOST_BYTES: Final = 4 << 20
+_OK: Final = 200
+_PORTS: Final = 1 << 16
+INTERRUPTED, PIPE_CLOSED = 130, 141
+"""Exit statuses of what a signal ended, as those of `sidecard call`."""
+
+Document = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how the daemon is found, and in which form it is shown."""
+    parser.add_argument("--json", action="store_true", help="print the document as it is")
+    parser.add_argument(
+        "--admin", help=f"the daemon's listen.admin (default: $SIDECARD_ADMIN or {_DEFAULT})"
+    )
+
+
+def show(
+    arguments: argparse.Namespace,
+    *,
+    part: Callable[[Document], Any],
+    lines: Callable[[Any], Iterator[str]],
+) -> int:
+    """Ask, and print a part of the status document, as lines or as JSON.
+
+    Returns 0, 1 when nobody answers so, 2 for an address that is none.
+    """
+    address = arguments.admin or os.environ.get("SIDECARD_ADMIN") or _DEFAULT
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and int(port) < _PORTS):
+        return complain(arguments, f"{address} is no address; expected host:port", 2)
+    try:
+        found = part(_ask(host.strip("[]"), int(port)))
+        text = json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found))
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Nobody reads on; and Python, which flushes at its exit, must not complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return complain(arguments, f"no daemon tells its status on {address}: {error}", 1)
+    return 0
+
+
+def _ask(host: str, port: int) -> Document:
+    """Return the status document; raises OSError, HTTPException or ValueError."""
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/status.json")
+        answer = connection.getresponse()
+        text = answer.read(_MOST_BYTES)
+    finally:
+        connection.close()
+    if answer.status != _OK:
+        raise ValueError(f"it answers {answer.status} {answer.reason}")
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("it isn't sidecard's")  # noqa: TRY004  # as other nonsense
+    return document
+
+
+def section(found: Document, name: str) -> Document:
+    """Return a part that should be an object, an empty one where it isn't."""
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def sections(found: Document) -> list[tuple[str, Document]]:
+    """Return the parts that are objects, by their names."""
+    return [(name, part) for name, part in found.items() if isinstance(part, dict)]
+
+
+def cell(value: object) -> str:
+    """Return a value as text that no terminal takes for a command: callers name targets."""
+    text = "?" if value is None else str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def percent(rate: object) -> str:
+    """Return a share as a text."""
+    return f"{100 * rate:.0f} %" if isinstance(rate, int | float) else "?"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table in columns."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def duration(seconds: object) -> str:
+    """Return a duration in its two largest units."""
+    if not isinstance(seconds, int | float):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:  # noqa: PLR2004
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def complain(arguments: argparse.Namespace, text: str, status: int) -> int:
+    """Say on standard error why a command failed, and return its exit status."""
+    print(f"sidecard {arguments.command}: {text}", file=sys.stderr)
+    return status

@@ -1,0 +1,105 @@
+"""The operator's service: orders, each with the operator's token."""
+
+import asyncio
+import logging
+from typing import NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from sidecard.core.clock import Clock
+from sidecard.core.errors import (
+    DeadlineExceeded,
+    InvalidCall,
+    SidecardError,
+    Unauthenticated,
+    Violation,
+)
+from sidecard.core.store import Purge, Store, StoreFailed
+from sidecard.server.admin_token import AdminToken
+from sidecard.server.arrival import Arrival, Context, arrive
+from sidecard.server.status import code_of, details_of, message_of
+from sidecard.v1 import admin_pb2 as pb
+
+SERVICE = "sidecard.v1.AdminService"
+_LONGEST_S = 600.0
+_EMPTY = "names nothing to remove; set tenant, route or older_than, or everything"
+
+_log = logging.getLogger(__name__)
+
+
+class AdminServicer:
+    """`sidecard.v1.AdminService`. Safe to share."""
+
+    def __init__(self, store: Store, *, token: AdminToken, clock: Clock) -> None:
+        self._store = store
+        self._token = token
+        self._clock = clock
+
+    async def purge_cache(self, payload: bytes, context: Context) -> pb.PurgeCacheResponse:
+        """Remove answers from the cache, and return how many."""
+        arrival = arrive(context, self._clock, _LONGEST_S)
+        try:
+            self._authenticate(context)
+            request = _parse(payload)
+            which = self._which(request)
+            async with asyncio.timeout_at(arrival.deadline):
+                removed = await self._store.purge(which)
+        except TimeoutError:
+            passed = DeadlineExceeded("the deadline passed; the purge goes on")
+            await _fail(context, passed, arrival)
+        except Exception as error:  # noqa: BLE001  # told apart in _fail, which always raises
+            await _fail(context, error, arrival)
+        facts = {"tenant": which.tenant, "route": which.route, "removed": removed}
+        _log.info("cache purged", extra={"request_id": arrival.request_id, **facts})
+        return pb.PurgeCacheResponse(removed=removed)
+
+    def _authenticate(self, context: Context) -> None:
+        given = dict(context.invocation_metadata() or ()).get("authorization", "")
+        try:
+            accepted = isinstance(given, str) and self._token.accepts(given)
+        except OSError as error:
+            raise Unauthenticated(f"the daemon can't read its token: {error.strerror}") from None
+        if not accepted:
+            raise Unauthenticated("an order needs the operator's token as authorization: Bearer")
+
+    def _which(self, request: pb.PurgeCacheRequest) -> Purge:
+        found: list[Violation] = []
+        some = request.tenant or request.route or request.HasField("older_than")
+        if request.everything and some:
+            found.append(Violation("everything", "is set beside others; set it alone"))
+        if not request.everything and not some:
+            found.append(Violation("request", _EMPTY))
+        created_before = None
+        if request.HasField("older_than"):
+            seconds = request.older_than.seconds + request.older_than.nanos / 1e9
+            created_before = self._clock.wall() - seconds
+            if seconds < 0:
+                found.append(Violation("older_than", "is negative; set 0 or more"))
+        if found:
+            raise InvalidCall(*found)
+        return Purge(request.tenant or None, request.route or None, created_before)
+
+
+def _parse(payload: bytes) -> pb.PurgeCacheRequest:
+    try:
+        return pb.PurgeCacheRequest.FromString(payload)
+    except DecodeError:
+        raise InvalidCall(Violation("request", "not a message of this type")) from None
+
+
+async def _fail(context: Context, error: Exception, arrival: Arrival) -> NoReturn:
+    if not isinstance(error, SidecardError | StoreFailed):
+        _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
+    details = (("grpc-status-details-bin", details_of(error, arrival)),)
+    await context.abort(code_of(error), message_of(error), details)
+    raise AssertionError  # abort has raised; its annotation doesn't say so
+
+
+def handlers(servicer: AdminServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
+    """Return the methods by name, for gRPC's generic handler."""
+    return {
+        "PurgeCache": grpc.unary_unary_rpc_method_handler(
+            servicer.purge_cache, response_serializer=pb.PurgeCacheResponse.SerializeToString
+        )
+    }

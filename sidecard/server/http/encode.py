@@ -1,0 +1,133 @@
+"""Answers in Anthropic's own form: whole ones, and streams as server-sent events."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from sidecard.core import jsonio
+from sidecard.core.event import (
+    Batch,
+    BlockStarted,
+    BlockStopped,
+    Delta,
+    Event,
+    Finished,
+    Started,
+    Usage,
+)
+from sidecard.core.jsonio import JsonObject
+from sidecard.core.message import Message
+from sidecard.core.reply import Head
+from sidecard.core.trail import Trail
+
+JSON: Final = "application/json"
+SSE: Final = "text/event-stream; charset=utf-8"
+
+
+def headers_of(head: Head, request_id: str) -> dict[str, str]:
+    """Return what is known of an answer when it is committed to."""
+    headers = {
+        "request-id": request_id,
+        "x-sidecard-request-id": request_id,
+        "x-sidecard-source": head.source.name,
+        "x-sidecard-target": head.target,
+        "x-sidecard-degraded": "true" if head.degraded else "false",
+    }
+    if head.age_s is not None:
+        headers["age"] = str(int(head.age_s))
+    if head.upstream_request_id.isascii() and head.upstream_request_id.isprintable():
+        headers["x-sidecard-upstream-request-id"] = head.upstream_request_id
+    return headers
+
+
+def cost_of(trail: Trail) -> dict[str, str]:
+    """Return how often was tried, as it is known when the answer is whole."""
+    return {"x-sidecard-attempts": str(trail.sent)}
+
+
+def whole(message: Message) -> bytes:
+    """Return the body of a whole answer."""
+    body = {
+        "id": message.id,
+        "type": "message",
+        "role": "assistant",
+        "model": message.model,
+        "content": message.content,
+        "stop_reason": message.stop_reason,
+        "stop_sequence": message.stop_sequence,
+        "usage": _usage(message.usage),
+        **message.extra,
+    }
+    return jsonio.dumps(body).encode("utf-8", "surrogatepass")
+
+
+class StreamEncoder:
+    """Encodes the batches of one reply in their order. Not to be shared."""
+
+    def __init__(self) -> None:
+        self._started: Started | None = None
+        self._usage = Usage()
+
+    def part(self, batch: Batch) -> bytes:
+        """Return the server-sent events for a batch, which may be none."""
+        return b"".join([sent for event in batch for sent in self._events(event)])
+
+    def _events(self, event: Event) -> Iterator[bytes]:
+        if isinstance(event, Usage):
+            self._usage = event
+        if self._started is not None:
+            # The first event of the API tells the input's tokens: it waits for them.
+            yield _sse("message_start", message=_opening(self._started, self._usage))
+            self._started = None
+        match event:
+            case Started():
+                self._started = event
+            case BlockStarted():
+                yield _sse("content_block_start", index=event.index, content_block=event.block)
+            case Delta():
+                yield _sse("content_block_delta", index=event.index, delta=event.delta)
+            case BlockStopped():
+                yield _sse("content_block_stop", index=event.index)
+            case Finished():
+                stop = {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence}
+                usage = _usage(self._usage)
+                yield _sse("message_delta", delta={**stop, **event.extra}, usage=usage)
+                yield _sse("message_stop")
+
+
+def failed(kind: str, message: str, request_id: str) -> bytes:
+    """Return the body of an error."""
+    error = {"type": kind, "message": message}
+    return jsonio.dumps({"type": "error", "error": error, "request_id": request_id}).encode()
+
+
+def broke(kind: str, message: str) -> bytes:
+    """Return the event that ends a stream which isn't whole."""
+    return _sse("error", error={"type": kind, "message": message})
+
+
+def _opening(started: Started, usage: Usage) -> JsonObject:
+    return {
+        "id": started.message_id,
+        "type": "message",
+        "role": "assistant",
+        "model": started.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": _usage(usage),
+        **started.extra,
+    }
+
+
+def _usage(usage: Usage) -> JsonObject:
+    return {
+        **usage.raw,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+    }
+
+
+def _sse(kind: str, **fields: object) -> bytes:
+    return f"event: {kind}\ndata: {jsonio.dumps({'type': kind, **fields})}\n\n".encode()
