@@ -11,7 +11,7 @@ import asyncio
 import base64
 import json
 import sys
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -21,6 +21,8 @@ from sidecard_client import AsyncClient, Client, Options, SidecardError
 from sidecard_client.progress import Progress
 
 Json = dict[str, Any]
+_C = TypeVar("_C", Client, AsyncClient)
+CLIENTS: dict[str, Client | AsyncClient] = {}
 
 
 def main() -> None:
@@ -39,15 +41,15 @@ def block(job: Json) -> Json:
     leave, options = job.get("leave") or {}, asked(job)
     if "after_s" in leave:
         return {"cannot": "a call that blocks has no handle to be left by"}
-    with Client(job["address"], **settings(job)) as client:
-        if job["method"] == "stream":
-            return block_stream(client, options, leave)
-        try:
-            if job["method"] == "count_tokens":
-                return {"input_tokens": client.count_tokens(**options)}
-            return {"response": packed(client.generate(**options).raw)}
-        except SidecardError as error:
-            return {"error": told(error)}
+    client = client_of(Client, job)
+    if job["method"] == "stream":
+        return block_stream(client, options, leave)
+    try:
+        if job["method"] == "count_tokens":
+            return {"input_tokens": client.count_tokens(**options)}
+        return {"response": packed(client.generate(**options).raw)}
+    except SidecardError as error:
+        return {"error": told(error)}
 
 
 def block_stream(client: Client, options: Options, leave: Json) -> Json:
@@ -68,21 +70,21 @@ def block_stream(client: Client, options: Options, leave: Json) -> Json:
 async def wait(job: Json) -> Json:
     """Do a job with the client that awaits."""
     leave, options = job.get("leave") or {}, asked(job)
-    async with AsyncClient(job["address"], **settings(job)) as client:
-        if job["method"] == "stream":
-            return await wait_stream(client, options, leave)
-        try:
-            if job["method"] == "count_tokens":
-                return {"input_tokens": await client.count_tokens(**options)}
-            call = asyncio.create_task(client.generate(**options))
-            if "after_s" in leave:
-                await asyncio.sleep(leave["after_s"])
-                call.cancel()
-            return {"response": packed((await call).raw)}
-        except SidecardError as error:
-            return {"error": told(error)}
-        except asyncio.CancelledError:
-            return {"left": True}
+    client = client_of(AsyncClient, job)
+    if job["method"] == "stream":
+        return await wait_stream(client, options, leave)
+    try:
+        if job["method"] == "count_tokens":
+            return {"input_tokens": await client.count_tokens(**options)}
+        call = asyncio.create_task(client.generate(**options))
+        if "after_s" in leave:
+            await asyncio.sleep(leave["after_s"])
+            call.cancel()
+        return {"response": packed((await call).raw)}
+    except SidecardError as error:
+        return {"error": told(error)}
+    except asyncio.CancelledError:
+        return {"left": True}
 
 
 async def wait_stream(client: AsyncClient, options: Options, leave: Json) -> Json:
@@ -100,11 +102,15 @@ async def wait_stream(client: AsyncClient, options: Options, leave: Json) -> Jso
     return ended(report, stream, leave)
 
 
-def settings(job: Json) -> Json:
-    """Return what the client is told once."""
-    return {key: job[key] for key in ("tenant", "wait_for_ready_s") if key in job} | (
-        {"timeout_s": job["client_timeout_s"]} if "client_timeout_s" in job else {}
-    )
+def client_of(kind: type[_C], job: Json) -> _C:
+    """Return the client that is told this, the same one each time."""
+    said = {key: job[key] for key in ("address", "tenant", "wait_for_ready_s") if key in job}
+    if "client_timeout_s" in job:
+        said["timeout_s"] = job["client_timeout_s"]
+    key = json.dumps(said)
+    if key not in CLIENTS:
+        CLIENTS[key] = kind(**said)
+    return cast("_C", CLIENTS[key])
 
 
 def asked(job: Json) -> Options:

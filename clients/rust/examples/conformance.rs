@@ -1,7 +1,7 @@
 //! The conformance driver of the Rust client: makes calls as it is told, and reports them.
 //! `clients/conformance/README.md` has the protocol.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost::Message;
@@ -15,15 +15,20 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut jobs = BufReader::new(stdin()).lines();
+    let mut clients = HashMap::new();
     while let Some(line) = jobs.next_line().await? {
-        println!("{}", done(&serde_json::from_str(&line)?).await?);
+        println!("{}", done(&serde_json::from_str(&line)?, &mut clients).await?);
     }
     Ok(())
 }
 
-async fn done(job: &Value) -> Result<Value, Box<dyn std::error::Error>> {
+type Clients = HashMap<String, Client>;
+
+async fn done(job: &Value, clients: &mut Clients) -> Result<Value, Box<dyn std::error::Error>> {
     let text = |key: &str| job[key].as_str().unwrap_or_default();
-    let mut client = Client::at(text("address"))?.with_tenant(text("tenant"));
+    let at = Client::at(text("address"))?;
+    let mut client =
+        clients.entry(text("address").into()).or_insert(at).with_tenant(text("tenant"));
     if let Some(wait) = seconds(&job["wait_for_ready_s"]) {
         client = client.with_wait_for_ready(wait);
     }

@@ -30,13 +30,26 @@ interface Job {
 
 type Report = Record<string, unknown>;
 
-async function done(job: Job): Promise<Report> {
+const clients = new Map<string, Client>();
+
+/** The client that is told this, the same one each time. */
+function clientOf(job: Job): Client {
+  const { address, tenant, client_timeout_s, wait_for_ready_s } = job;
+  const key = JSON.stringify([address, tenant, client_timeout_s, wait_for_ready_s]);
+  const known = clients.get(key);
+  if (known) return known;
   const client = new Client({
     address: job.address,
     ...(job.tenant && { tenant: job.tenant }),
     ...(job.client_timeout_s && { timeoutMs: job.client_timeout_s * 1000 }),
     ...(job.wait_for_ready_s && { waitForReadyMs: job.wait_for_ready_s * 1000 }),
   });
+  clients.set(key, client);
+  return client;
+}
+
+async function done(job: Job): Promise<Report> {
+  const client = clientOf(job);
   const leaving = new AbortController();
   if (job.leave?.after_s) setTimeout(() => leaving.abort(), job.leave.after_s * 1000);
   const options: CallOptions = {
@@ -53,8 +66,6 @@ async function done(job: Job): Promise<Report> {
     return { response: packed(GenerateResponseSchema, await client.generate(request, options)) };
   } catch (error) {
     return told(error);
-  } finally {
-    client.close();
   }
 }
 
@@ -101,3 +112,4 @@ function packed<D extends DescMessage>(schema: D, message: MessageShape<D>): str
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify(await done(JSON.parse(line)))}\n`);
 }
+for (const client of clients.values()) client.close();

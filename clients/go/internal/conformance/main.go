@@ -18,16 +18,20 @@ import (
 	sidecardv1 "sidecard.dev/sidecard/v1"
 )
 
-type job struct {
+type settings struct {
 	Address      string  `json:"address"`
 	Tenant       string  `json:"tenant"`
 	Timeout      float64 `json:"client_timeout_s"`
 	WaitForReady float64 `json:"wait_for_ready_s"`
-	Method       string  `json:"method"`
-	Request      []byte  `json:"request"`
-	RequestID    string  `json:"request_id"`
-	CallTimeout  float64 `json:"timeout_s"`
-	Leave        *struct {
+}
+
+type job struct {
+	settings
+	Method      string  `json:"method"`
+	Request     []byte  `json:"request"`
+	RequestID   string  `json:"request_id"`
+	CallTimeout float64 `json:"timeout_s"`
+	Leave       *struct {
 		AfterPieces *int    `json:"after_pieces"`
 		After       float64 `json:"after_s"`
 	} `json:"leave"`
@@ -57,19 +61,30 @@ func main() {
 	}
 }
 
+var clients = map[settings]*sidecard.Client{}
+
+// told returns the client that is told this, the same one each time.
+func told(how settings) (*sidecard.Client, error) {
+	if client := clients[how]; client != nil {
+		return client, nil
+	}
+	client, err := sidecard.New(sidecard.Options{
+		Address:      how.Address,
+		Tenant:       how.Tenant,
+		Timeout:      seconds(how.Timeout),
+		WaitForReady: seconds(how.WaitForReady),
+	})
+	clients[how] = client
+	return client, err
+}
+
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 func do(asked job) (report, error) {
-	client, err := sidecard.New(sidecard.Options{
-		Address:      asked.Address,
-		Tenant:       asked.Tenant,
-		Timeout:      seconds(asked.Timeout),
-		WaitForReady: seconds(asked.WaitForReady),
-	})
+	client, err := told(asked.settings)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
 	request := &sidecardv1.GenerateRequest{}
 	if err := proto.Unmarshal(asked.Request, request); err != nil {
 		return nil, err
@@ -88,10 +103,10 @@ func do(asked job) (report, error) {
 		return stream(client.Stream(ctx, request), asked), nil
 	case "count_tokens":
 		count, err := client.CountTokens(ctx, request)
-		return told(report{"input_tokens": count}, err), nil
+		return ended(report{"input_tokens": count}, err), nil
 	default:
 		response, err := client.Generate(ctx, request)
-		return told(report{"response": packed(response)}, err), nil
+		return ended(report{"response": packed(response)}, err), nil
 	}
 }
 
@@ -120,11 +135,11 @@ func stream(stream *sidecard.Stream, asked job) report {
 	if response != nil {
 		found["response"] = packed(response)
 	}
-	return told(found, err)
+	return ended(found, err)
 }
 
-// told adds how a call failed: by an error that says so, or by its caller.
-func told(found report, err error) report {
+// ended adds how a call failed: by an error that says so, or by its caller.
+func ended(found report, err error) report {
 	var failed *sidecard.Error
 	switch {
 	case err == nil:

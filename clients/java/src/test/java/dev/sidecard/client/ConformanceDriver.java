@@ -16,6 +16,8 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Base64;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -26,6 +28,8 @@ import java.util.concurrent.TimeUnit;
  * clients/conformance/README.md} has the protocol.
  */
 final class ConformanceDriver {
+  private static final Map<String, SidecardClient> CLIENTS = new HashMap<>();
+
   private ConformanceDriver() {}
 
   public static void main(String[] arguments) throws IOException {
@@ -36,35 +40,36 @@ final class ConformanceDriver {
     for (String line = jobs.readLine(); line != null; line = jobs.readLine()) {
       reports.println(gson.toJson(done(JsonParser.parseString(line).getAsJsonObject())));
     }
+    CLIENTS.values().forEach(SidecardClient::close);
   }
 
   private static JsonObject done(JsonObject job) throws IOException {
     GenerateRequest request =
         GenerateRequest.parseFrom(Base64.getDecoder().decode(job.get("request").getAsString()));
-    try (SidecardClient connected = SidecardClient.create(job.get("address").getAsString())) {
-      SidecardClient client = told(connected, job);
-      JsonObject leave = job.has("leave") ? job.getAsJsonObject("leave") : new JsonObject();
-      if (job.get("method").getAsString().equals("stream")) {
-        return streamed(client.stream(request), leave);
-      }
-      JsonObject report = new JsonObject();
-      try {
-        if (job.get("method").getAsString().equals("count_tokens")) {
-          report.addProperty("input_tokens", client.countTokens(request));
-        } else if (leave.has("after_s")) {
-          var answer = client.generateAsync(request);
-          CompletableFuture.delayedExecutor(
-                  duration(leave.get("after_s")).toMillis(), TimeUnit.MILLISECONDS)
-              .execute(() -> answer.cancel(true));
-          report.addProperty("response", packed(answer.join()));
-        } else {
-          report.addProperty("response", packed(client.generate(request)));
-        }
-      } catch (CompletionException | CancellationException | SidecardException error) {
-        end(report, error);
-      }
-      return report;
+    String address = job.get("address").getAsString();
+    SidecardClient client =
+        told(CLIENTS.computeIfAbsent(address, SidecardClient::create), job);
+    JsonObject leave = job.has("leave") ? job.getAsJsonObject("leave") : new JsonObject();
+    if (job.get("method").getAsString().equals("stream")) {
+      return streamed(client.stream(request), leave);
     }
+    JsonObject report = new JsonObject();
+    try {
+      if (job.get("method").getAsString().equals("count_tokens")) {
+        report.addProperty("input_tokens", client.countTokens(request));
+      } else if (leave.has("after_s")) {
+        var answer = client.generateAsync(request);
+        CompletableFuture.delayedExecutor(
+                duration(leave.get("after_s")).toMillis(), TimeUnit.MILLISECONDS)
+            .execute(() -> answer.cancel(true));
+        report.addProperty("response", packed(answer.join()));
+      } else {
+        report.addProperty("response", packed(client.generate(request)));
+      }
+    } catch (CompletionException | CancellationException | SidecardException error) {
+      end(report, error);
+    }
+    return report;
   }
 
   private static SidecardClient told(SidecardClient client, JsonObject job) {
