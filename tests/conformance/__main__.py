@@ -23,7 +23,12 @@ async def _client(client: str, chosen: list[Vector]) -> int:
     failed = 0
     async with driving(client) as driver, staged() as stage:
         for vector in chosen:
-            if wrong := await play(vector, driver, stage):
+            try:
+                wrong = await play(vector, driver, stage)
+            except RuntimeError as error:  # Without its driver, no further vector can be played.
+                print(f"{client} breaks down at {vector.name!r}: {error}")
+                return len(chosen)
+            if wrong:
                 failed += 1
                 print(f"{client} fails {vector.name!r}: {vector.promise}", *wrong, sep="\n    ")
     print(f"{client}: {len(chosen) - failed} of {len(chosen)} vectors pass")
