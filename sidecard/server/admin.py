@@ -176,7 +176,10 @@ def _page() -> tuple[bytes, str]:
         )
     }
     allowed = "; ".join([f"{tag}-src 'sha256-{digest}'" for tag, digest in hashes.items()])
-    return text, f"default-src 'none'; connect-src 'self'; img-src data:; {allowed}; frame-ancestors 'none'"
+    return (
+        text,
+        f"default-src 'none'; connect-src 'self'; img-src data:; {allowed}; frame-ancestors 'none'",
+    )
 
 
 def _text(status: int, text: str, **headers: str) -> Response:

@@ -73,13 +73,13 @@ class Shelf:
 
     def begin(self, *, write: bool = False) -> "lmdb.Transaction[bytes]":
         """Begin a transaction; raises `lmdb.Error` or `Cut`."""
-        if os.lseek(self._descriptor, 0, os.SEEK_END) < self._file_bytes:
+        if self._is_cut():
             raise Cut("its file was cut short")
         return self.trees.env.begin(write=write)
 
     def trouble(self) -> str:
         """Return what has become of the file under its name, "" when it is still this one."""
-        if os.lseek(self._descriptor, 0, os.SEEK_END) < self._file_bytes:
+        if self._is_cut():
             return "its file was cut short"
         found = _identity(self.file)
         if found is None:
@@ -128,6 +128,11 @@ class Shelf:
     def used(self) -> int:
         """What the entries take, in bytes."""
         return self.trees.used
+
+    def _is_cut(self) -> bool:
+        # First what is known, then the file: it may grow meanwhile, by the other thread.
+        known = self._file_bytes
+        return os.lseek(self._descriptor, 0, os.SEEK_END) < known
 
     def _measure(self) -> None:
         """Take note of what the last commit made of the file."""

@@ -18,8 +18,10 @@ from tests.bench.run import run
 from tests.bench.subjects import SUBJECTS
 from tests.bench.usage import machine
 
-LIMIT_S: Final = 170.0
-QUICK: Final = Counts(rounds=4, fresh_rounds=2, unary=300, alone=100, first=15, burst=40)
+LIMIT_S: Final = 420.0
+QUICK: Final = Counts(
+    rounds=4, fresh_rounds=2, unary=300, alone=100, first=15, burst=40, kept_answers=100_000
+)
 
 
 def _arguments() -> argparse.Namespace:

@@ -37,6 +37,7 @@ class Counts:
     kept_per_s: int = 300
     few: int = 16
     many: int = 2_000
+    kept_answers: int = 1_000_000
     fresh_budget_s: float = 95.0
     whole_budget_s: float = 145.0
 

@@ -1,8 +1,9 @@
 """The first floor: the contract on grpc.aio and uvloop, and one prebuilt answer.
 
-`python -m tests.bench.echo PORT`; ends with its standard input.
+`python -m tests.bench.echo PORT [hit]`; ends with its standard input.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -41,8 +42,22 @@ async def serve(port: int, handlers: "Handlers") -> grpc.aio.Server:
     return server
 
 
+def hit(said: pb.GenerateResponse) -> pb.GenerateResponse:
+    """Return the answer with as many bytes as the daemon's, when it is from the cache."""
+    said.request_id = said.request_id or "60d45278f92600000004"
+    said.target, said.source = payload.MODEL, pb.SOURCE_CACHE_EXACT
+    said.usage.Clear()
+    said.usage.SetInParent()
+    said.age.FromMilliseconds(1_234)
+    said.timings.total.FromNanoseconds(123_456)
+    said.timings.first_event.FromNanoseconds(123_456)
+    return said
+
+
 async def _serve(port: int) -> grpc.aio.Server:
     said = answer(payload.message())
+    if "hit" in sys.argv:
+        said = hit(said)
 
     async def generate(_request: pb.GenerateRequest, _context: "Context") -> pb.GenerateResponse:
         return said

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal, TypeAlias
 
-from tests.bench.subjects import BARE, RELAY, SIDECARD
+from tests.bench.subjects import BARE, ECHO, FEW, RELAY, SIDECARD
 
 Group: TypeAlias = Literal[
     "unary",
@@ -15,6 +15,8 @@ Group: TypeAlias = Literal[
     "start",
     "streams",
     "waiting",
+    "hit",
+    "kept",
     "decisions",
     "layers",
     "flat",
@@ -56,6 +58,10 @@ FIGURES: Final = (
     Figure("waiting_few", "waiting", "300 calls/s, CPU per call @16", "µs", 0),
     Figure("waiting_many", "waiting", "300 calls/s, CPU per call @2,000", "µs", 0),
     Figure("waiting_flat", "waiting", "300 calls/s, @2,000 / @16", "times", 2, "value", 1.3),
+    Figure("hit_cpu", "hit", "cache hit, CPU per call @16", "µs", 0, "ratio", 1.3, ECHO),
+    Figure("hit_time", "hit", "cache hit, time per call @16", "µs", 0, "ratio", 1 / 0.75, ECHO),
+    Figure("kept_cpu", "kept", "cache hit, 1,000,000 kept / 1,000", "µs", 0, "ratio", 1.15, FEW),
+    Figure("kept_memory", "kept", "1,000,000 kept, memory beside the map", "MB", 1, "value", 20.0),
     _decision("breaker", "breaker: ask, succeeded; each"),
     _decision("gate_passes", "gate, 3 limits: need, wait_s, take; together"),
     _decision("gate_told", "gate, 3 limits: answered"),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from tests.bench import kept, measure
+from tests.bench import hits, kept, measure
 from tests.bench.bench import Bench, Counts, Results, tell
 from tests.bench.figures import Group
 from tests.bench.jobs import InsideJob, Job, Kind, What
@@ -49,6 +49,10 @@ async def run(
         await _inside(bench, groups)
         if "waiting" in groups:
             await kept.waiting(bench)
+        if "hit" in groups:
+            await hits.hits(bench)
+        if "kept" in groups:
+            await hits.kept(bench)
         await _fresh(bench, groups)
         await _warm(bench, groups)
 

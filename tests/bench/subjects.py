@@ -12,6 +12,8 @@ from tests.bench.processes import Cores, Running, free_port, module, plain_envir
 SIDECARD: Final = "sidecard"
 RELAY: Final = "relay"
 ECHO: Final = "echo"
+FEW: Final = "few"
+"""The floor of what is measured with many answers kept: the daemon with a thousand."""
 BARE: Final = "bare"
 """The floor of what is measured within one process: the same without the layer or the decision."""
 

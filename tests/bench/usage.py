@@ -15,10 +15,14 @@ _CPUCLOCK_SCHED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes: all of them, and with each shared page split among those that share it."""
+    """Resident bytes: all of them, and with each shared page split among those that share it.
+
+    `anonymous_bytes` are those of no file: what is mapped of one isn't among them.
+    """
 
     rss_bytes: int
     pss_bytes: int
+    anonymous_bytes: int = 0
 
 
 def cpu_ns(pid: int) -> int:
@@ -40,9 +44,9 @@ def parse_rollup(text: str) -> Memory:
     fields = {
         name: int(rest.split()[0]) * 1024
         for name, _, rest in (line.partition(":") for line in text.splitlines())
-        if name in ("Rss", "Pss")
+        if name in ("Rss", "Pss", "Anonymous")
     }
-    return Memory(fields["Rss"], fields["Pss"])
+    return Memory(fields["Rss"], fields["Pss"], fields.get("Anonymous", 0))
 
 
 def parse_cpu_model(text: str) -> str:

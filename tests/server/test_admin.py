@@ -70,7 +70,7 @@ async def test_readiness_says_why_not(admin: AdminServer, state: State) -> None:
 
 async def test_other_pages_are_told(admin: AdminServer) -> None:
     """A wrong path is answered with the right ones."""
-    status, body, _ = await ask(admin.address, "/")
+    status, body, _ = await ask(admin.address, "/other")
     assert status == 404
     assert all(path in body for path in ("/metrics", "/healthz", "/readyz", "/status.json"))
 

@@ -11,7 +11,9 @@ import pytest
 from sidecard.core.store import Purge, Store, StoreOpened
 from sidecard.store.disk import DiskStore
 from sidecard.store.keeper import Pace
+from sidecard.store.shelf import Shelf
 from tests.store.conformance import (
+    MAX_BYTES,
     NOW,
     StoreConformance,
     a_key,
@@ -170,3 +172,23 @@ async def test_its_repr_says_how_it_is(tmp_path: Path) -> None:
         assert "0 entries" in repr(disk.store)
         disk.store.put(a_key(), an_entry())
         assert "1 waiting" in repr(disk.store)
+
+
+def test_a_file_that_grows_meanwhile_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit between the look at the file's length and the comparison is no trouble."""
+    shelf = Shelf(tmp_path, map_bytes=MAX_BYTES)
+    look = os.lseek
+
+    def looked(descriptor: int, at: int, how: int) -> int:
+        size = look(descriptor, at, how)
+        shelf._file_bytes = size + 4_096  # As the writing thread does when it has committed.
+        return size
+
+    monkeypatch.setattr(os, "lseek", looked)
+    assert shelf.read(a_key()) is None
+    monkeypatch.undo()
+    shelf._file_bytes = look(shelf._descriptor, 0, os.SEEK_END)
+    assert shelf.trouble() == ""
+    shelf.close()

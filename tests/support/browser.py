@@ -4,8 +4,6 @@ import asyncio
 import base64
 import itertools
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-import pytest
 
-REQUIRED: Final = "SIDECARD_TEST_REQUIRE"
-"""Where this names it, a program that is missing fails the tests that need it."""
+from tests.support.tools import tool
 
 _FLAGS: Final = (
     "--headless",
@@ -31,16 +27,6 @@ _FLAGS: Final = (
     "about:blank",
 )
 _START_S: Final = 30.0
-
-
-def needed(program: str) -> str:
-    """Return a program's path, or skip the test where it isn't there and needn't be."""
-    found = shutil.which(program)
-    if found is None and program in os.environ.get(REQUIRED, "").split():
-        pytest.fail(f"{program} isn't installed, and ${REQUIRED} says that it has to be")
-    if found is None:
-        pytest.skip(f"{program} isn't installed")
-    return found
 
 
 class Browser:
@@ -119,7 +105,7 @@ class Browser:
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """Run a browser until the block ends."""
-    chromium = needed("chromium")
+    chromium = tool("chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = await asyncio.create_subprocess_exec(
             chromium,

@@ -29,7 +29,7 @@ async def opened(
     base_url: str,
     *,
     key: KeySource | None = None,
-    connect_timeout_s: float = 2.0,
+    connect_timeout_s: float = 10.0,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Transport]:
     """Make a transport and close it at the end."""
