@@ -62,7 +62,7 @@ def fingerprint(call: Call, origin: str = "") -> Fingerprint:
     *earlier, last = call.messages
     form = [
         VERSION,
-        origin,
+        len(origin),
         call.tenant,
         call.cache.namespace,
         call.target.model,
@@ -71,7 +71,7 @@ def fingerprint(call: Call, origin: str = "") -> Fingerprint:
         [_message(message, taken, None) for message in earlier],
         _message(last, taken, asked if last.get("role") == "user" else None),
     ]
-    context = _hash(_canonical(form), *taken)
+    context = _hash(_canonical(form), origin, *taken)
     lengths = ",".join([str(len(text)) for text in asked])
     return Fingerprint(_hash(context.hex(), lengths, ":", *asked), context)
 

@@ -1,32 +1,44 @@
 """Answers to the contract: whole ones, and streams batch by batch."""
 
-from typing import Any, Final
+from typing import Final
 
-from sidecard.core.event import Batch, Finished, Started
-from sidecard.core.jsonio import JsonObject
+from google.protobuf.duration_pb2 import Duration
+
+from sidecard.core.event import Batch, Finished, Started, Usage
 from sidecard.core.message import Message
 from sidecard.core.reply import Reply, Source
 from sidecard.core.trail import Attempt
 from sidecard.server.arrival import Arrival
 from sidecard.server.wire.blocks_out import block_fields
-from sidecard.server.wire.events_out import events_fields, stop_fields, usage_fields
+from sidecard.server.wire.events_out import events_fields, usage_fields
 from sidecard.server.wire.json_values import fitting
 from sidecard.v1 import generation_pb2 as pb
+from sidecard.v1.content_pb2 import ContentBlock
 
-Fields = dict[str, Any]
-
-_SOURCES: Final = {source: pb.Source.Value(f"SOURCE_{source.name}") for source in Source}
+_NOTHING: Final = Usage()
+_SOURCES: Final = {source: getattr(pb, f"SOURCE_{source.name}") for source in Source}
 
 
 def response(reply: Reply, message: Message, arrival: Arrival) -> pb.GenerateResponse:
     """Return a unary call's answer; `message` is the whole of a reply that has ended."""
-    return pb.GenerateResponse(
-        content=[block_fields(block) for block in message.content],
+    answer = pb.GenerateResponse(
         text=message.text,
-        **_about(reply, arrival),
-        **_told(message.id, message.model, message.extra),
-        **stop_fields(message.stop_reason, message.stop_sequence),
+        message_id=message.id,
+        model=message.model,
+        stop_reason=message.stop_reason,
     )
+    for block in message.content:
+        # By far the most are plain text, and a message is filled quicker than made of a dict.
+        if block.get("type") == "text" and len(block) == 2 and type(block["text"]) is str:  # noqa: PLR2004
+            answer.content.add().text.text = block["text"]
+        else:
+            answer.content.append(ContentBlock(**block_fields(block)))
+    if message.stop_sequence:
+        answer.stop_sequence = message.stop_sequence
+    if message.extra:
+        answer.extra.update(fitting(message.extra))
+    _describe(answer, reply, arrival)
+    return answer
 
 
 class StreamEncoder:
@@ -47,68 +59,63 @@ class StreamEncoder:
         if type(last) is not Finished:
             return pb.StreamGenerateResponse(events=events_fields(batch))
         started = self._started
-        extra = {**started.extra, **last.extra}
-        return pb.StreamGenerateResponse(
-            events=events_fields(batch),
-            response={
-                **_about(self._reply, self._arrival),
-                **_told(started.message_id, started.model, extra),
-                **stop_fields(last.stop_reason, last.stop_sequence),
-            },
-        )
+        part = pb.StreamGenerateResponse(events=events_fields(batch))
+        told = part.response
+        told.message_id, told.model = started.message_id, started.model
+        told.stop_reason, told.stop_sequence = last.stop_reason, last.stop_sequence or ""
+        if extra := {**started.extra, **last.extra}:
+            told.extra.update(fitting(extra))
+        _describe(told, self._reply, self._arrival)
+        return part
 
 
-def _told(message_id: str, model: str, extra: JsonObject) -> Fields:
-    """Return what the upstream says of its answer."""
-    fields = {"message_id": message_id, "model": model}
-    return {**fields, "extra": fitting(extra)} if extra else fields
-
-
-def _about(reply: Reply, arrival: Arrival) -> Fields:
-    """Return what sidecard knows of an answer that has ended."""
-    head, outcome = reply.head, reply.outcome
+def _describe(answer: pb.GenerateResponse, reply: Reply, arrival: Arrival) -> None:
+    """Add what sidecard knows of an answer that has ended."""
+    head, outcome, trail = reply.head, reply.outcome, arrival.trail
     if outcome is None:
         msg = "an answer is described when it has ended"
         raise RuntimeError(msg)
-    timings = {"total": _duration(outcome.ended_at - arrival.received_at)}
-    if outcome.first_event_at is not None:
-        timings["first_event"] = _duration(outcome.first_event_at - arrival.received_at)
-    if arrival.trail.queued_s:
-        timings["queued"] = _duration(arrival.trail.queued_s)
-    fields: Fields = {
-        "request_id": arrival.request_id,
-        "target": head.target,
-        "source": _SOURCES[head.source],
-        "degraded": head.degraded,
-        "attempts": [_attempt(attempt) for attempt in arrival.trail],
-        "timings": timings,
+    answer.request_id = arrival.request_id
+    answer.target = head.target
+    answer.source = _SOURCES[head.source]
+    if head.degraded:
+        answer.degraded = True
+    for attempt in trail:
+        _add_attempt(answer.attempts.add(), attempt)
+    if head.upstream_request_id:
         # A header's, so it may be anything.
-        "upstream_request_id": head.upstream_request_id.encode("ascii", "replace").decode(),
-    }
+        answer.upstream_request_id = head.upstream_request_id.encode("ascii", "replace").decode()
+    timings = answer.timings
+    _set(timings.total, outcome.ended_at - arrival.received_at)
+    if outcome.first_event_at is not None:
+        _set(timings.first_event, outcome.first_event_at - arrival.received_at)
+    if trail.queued_s:
+        _set(timings.queued, trail.queued_s)
     if head.age_s is not None:
-        fields["age"] = _duration(head.age_s)
+        _set(answer.age, head.age_s)
     if outcome.usage is not None:
-        fields["usage"] = usage_fields(outcome.usage)
-    return fields
+        _add_usage(answer, outcome.usage)
 
 
-def _attempt(attempt: Attempt) -> Fields:
+def _add_usage(answer: pb.GenerateResponse, usage: Usage) -> None:
+    told = answer.usage
+    told.SetInParent()  # It is there, also where nothing was used.
+    if usage != _NOTHING:
+        for name, number in usage_fields(usage).items():
+            setattr(told, name, number)
+
+
+def _add_attempt(told: pb.Attempt, attempt: Attempt) -> None:
     if not attempt.error:
-        outcome = pb.Attempt.OUTCOME_ANSWERED
+        told.outcome = pb.Attempt.OUTCOME_ANSWERED
     elif not attempt.sent:
-        outcome = pb.Attempt.OUTCOME_SKIPPED
+        told.outcome = pb.Attempt.OUTCOME_SKIPPED
     else:
-        outcome = pb.Attempt.OUTCOME_FAILED
-    return {
-        "number": attempt.number,
-        "target": attempt.target,
-        "outcome": outcome,
-        "error": attempt.error,
-        "duration": _duration(attempt.duration_s),
-    }
+        told.outcome = pb.Attempt.OUTCOME_FAILED
+    told.number, told.target, told.error = attempt.number, attempt.target, attempt.error
+    _set(told.duration, attempt.duration_s)
 
 
-def _duration(seconds: float) -> Fields:
-    """Return what the constructor of Duration takes; nothing takes less than no time."""
-    whole, nanos = divmod(max(0, round(seconds * 1e9)), 1_000_000_000)
-    return {"seconds": whole, "nanos": nanos}
+def _set(duration: Duration, seconds: float) -> None:
+    """Set a duration; nothing takes less than no time."""
+    duration.seconds, duration.nanos = divmod(max(0, round(seconds * 1e9)), 1_000_000_000)

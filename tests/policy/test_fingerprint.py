@@ -264,8 +264,8 @@ def test_odd_values_have_one_too(odd: Json) -> None:
 GOLDEN: list[tuple[dict[str, Json], str, str]] = [
     (
         {},
-        "e46ef4144f35b97d36178fd8a39bcf79620769c7da01bd651f438ec80eeb15e6",
-        "2b2d3f6c658c0b411f99493c68735e36b987800793c7c8372a0ee889305eed2c",
+        "53915055f9ab5b0ea529b78518ff4b3daf235439e8255ff7e799ff4c9b2eb887",
+        "5bf98869839441fd1c39a31a1c480928ab8cc200cc0c29fc0b6bf99e649c37c6",
     ),
     (
         {
@@ -292,13 +292,13 @@ GOLDEN: list[tuple[dict[str, Json], str, str]] = [
                 },
             ),
         },
-        "d16cce7a1742a6c865208de0d8251be689ffb4afa39c4a961cf4c036171263bf",
-        "27ed9eba2c54b5c24d5c95dceabb3e9d82cedcbfa9461560f6e022c47cdbc141",
+        "cc53b5006c9cbb0d23de2e2954df69fd568b2561e47f32e8834401151bb0698a",
+        "b7f971b1d44c24c50cfd4d7a3e981c2352368167f246096ccec739ea7aa41976",
     ),
     (
         {"messages": ({"role": "assistant", "content": [{"type": "text", "text": "It is"}]},)},
-        "2a15b92f38cbb0fcc8c7403a938e9f31a216eb436ec7cda82c5a8d1e04b82fd7",
-        "c8be81ea4daf3208fb78c7dc5f0e82527e95997d1e262fb29059724db31cb580",
+        "b0eaaa165a60f6fbe73d42eeb9479c80db263b6126bdd7b9ed804291509db271",
+        "a7ba211aa5c73e3f07aac65f31a6bb15c4b0fe606d7db450bbba63cbe4536145",
     ),
 ]
 
