@@ -27,6 +27,7 @@ from sidecard.layers.observe import Observe
 from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
+from sidecard.layers.shortcut import Shortcut
 from sidecard.opening import open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
@@ -188,6 +189,7 @@ def build_server(
     count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
     servicer = GenerationServicer(
         stack.handler,
+        hits=Shortcut(state.answers, sink=calls, clock=clock),
         count=count,
         decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
         clock=clock,
@@ -195,7 +197,7 @@ def build_server(
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
-    server = GrpcServer(servicer, _listen(config), _orders(config, state))
+    server = GrpcServer(servicer, _listen(config), _orders(config, state, servicer))
 
     def told() -> JsonObject:
         found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
@@ -236,7 +238,7 @@ def _origin(config: Config, means: Means) -> str:
     return means if simulated else f"{means} {upstream.sdk_client} {upstream.base_url}"
 
 
-def _orders(config: Config, state: State) -> AdminServicer | None:
+def _orders(config: Config, state: State, servicer: GenerationServicer) -> AdminServicer | None:
     """Return who takes the operator's orders, None where nobody could tell who that is."""
     if config.listen.admin_token_file is not None:
         token = AdminToken(Path(config.listen.admin_token_file))
@@ -249,7 +251,12 @@ def _orders(config: Config, state: State) -> AdminServicer | None:
             return None
     else:
         return None
-    return AdminServicer(state.store, token=token, clock=state.clock)
+
+    def forget() -> None:
+        state.answers.forget()
+        servicer.recall.forget()
+
+    return AdminServicer(state.store, token=token, clock=state.clock, forget=forget)
 
 
 def _listen(config: Config) -> Listen:

@@ -1,8 +1,9 @@
 """What layers need from outside: Protocols that the composition root fills."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sidecard.core.call import Call
+from sidecard.core.message import Message
 from sidecard.core.note import Note
 from sidecard.core.outcome import Outcome
 from sidecard.core.reply import Head, Reply
@@ -21,6 +22,26 @@ class NoteSink(Protocol):
 
     def __call__(self, note: Note, /) -> None:
         """Take one note."""
+        ...
+
+
+class Hit(NamedTuple):
+    """An answer that is at hand, the head that a reply of it would have, and how the call ended."""
+
+    message: Message
+    head: Head
+    outcome: Outcome
+
+
+class Hits(Protocol):
+    """What can be answered at once, without a call. Must not wait."""
+
+    def key(self, call: Call) -> bytes:
+        """Return what the call's answer is kept under, so that it is worked out once."""
+        ...
+
+    def __call__(self, call: Call, key: bytes, began: float) -> Hit | None:
+        """Return a fresh answer, noted as a call that has ended; None where there is none."""
         ...
 
 

@@ -4,7 +4,7 @@ A store of bytes on one side, replies on the other. Whatever is wrong with an en
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
@@ -13,7 +13,11 @@ from sidecard.core.reply import Head, Reply, Source
 from sidecard.core.store import Entry, Store
 from sidecard.policy.answer import Answer, pack, unpack
 from sidecard.policy.fingerprint import Fingerprint
-from sidecard.policy.keeping import KeepingPolicy, Standing, age_s, expiry, keeps, standing
+from sidecard.policy.keeping import KeepingPolicy, Standing, age_s, expiry, keeps, serves, standing
+
+_REMEMBERED: Final = 256
+_REMEMBERED_BYTES: Final = 16_384
+"""Answers that were looked up last are kept unpacked: so many, each of so many bytes at most."""
 
 
 class Found(NamedTuple):
@@ -43,18 +47,50 @@ class Answers:
         self._fingerprint_of = fingerprint_of
         self._clock = clock
         self._chance = chance
+        self._unpacked_last: dict[bytes, tuple[bytes, Answer]] = {}
         self.policy_of = policy_of
 
-    def find(self, call: Call) -> Found | None:
+    def find(self, call: Call, key: bytes | None = None) -> Found | None:
         """Return what is kept for the call, if it is good for anything."""
         now = self._clock.wall()
-        stored = self._store.get(self.key(call), now)
+        key = self.key(call) if key is None else key
+        stored = self._store.get(key, now)
         if stored is None:
             return None
-        good_for = standing(self.policy_of(call.route.name), stored, call.cache.ttl_s, now)
-        if good_for is Standing.GONE or (answer := unpack(stored.value)) is None:
+        policy = self.policy_of(call.route.name)
+        good_for = standing(policy, stored, call.cache.ttl_s, now)
+        if good_for is Standing.GONE or (answer := self._unpacked(key, stored.value)) is None:
+            return None
+        reason = answer.message.stop_reason
+        if not serves(policy, stop_reason=reason, degraded=answer.degraded):
+            return None
+        # Another route with the same first target may have others behind it.
+        if answer.degraded and all(answer.target != target.name for target in call.route.targets):
             return None
         return Found(answer, age_s(stored, now), good_for)
+
+    def fresh(self, call: Call, key: bytes | None = None) -> Found | None:
+        """Return what a call may be answered with at once; None where it has to be asked."""
+        if not call.cache.reads or not self.policy_of(call.route.name).enabled:
+            return None
+        found = self.find(call, key)
+        return found if found is not None and found.standing is Standing.FRESH else None
+
+    def _unpacked(self, key: bytes, value: bytes) -> Answer | None:
+        """Return the answer of a value; that of the same one again is the same one."""
+        known = self._unpacked_last.get(key)
+        if known is not None and known[0] == value:
+            return known[1]
+        answer = unpack(value)
+        if answer is not None and len(value) <= _REMEMBERED_BYTES:
+            self._unpacked_last[key] = (value, answer)
+            if len(self._unpacked_last) > _REMEMBERED:
+                del self._unpacked_last[next(iter(self._unpacked_last))]
+        return answer
+
+    def forget(self) -> None:
+        """Keep nothing in memory of what was looked up, as when answers are removed."""
+        self._unpacked_last.clear()
 
     def key(self, call: Call) -> bytes:
         """Return what the call's answer is kept under."""
@@ -76,17 +112,20 @@ class Answers:
         entry = Entry(value, call.tenant, call.route.name, now, expires_at)
         self._store.put(self.key(call), entry)
 
-    def reply(self, found: Found) -> Reply:
-        """Return a reply of what was found, marked as what it is."""
-        answer = found.answer
-        fresh = found.standing is Standing.FRESH
-        head = Head(
+    @staticmethod
+    def head(found: Found) -> Head:
+        """Return the head of a reply of what was found, marked as what it is."""
+        answer, fresh = found.answer, found.standing is Standing.FRESH
+        return Head(
             Source.CACHE_EXACT if fresh else Source.CACHE_STALE,
             answer.target,
             degraded=answer.degraded or not fresh,
             age_s=found.age_s,
         )
-        return Reply.whole(head, answer.message, self._clock)
+
+    def reply(self, found: Found) -> Reply:
+        """Return a reply of what was found."""
+        return Reply.whole(self.head(found), found.answer.message, self._clock)
 
     async def stale(self, call: Call) -> Reply | None:
         """Return an old answer for when every target failed; None when there is none.

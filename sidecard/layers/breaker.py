@@ -7,6 +7,7 @@ outside the rate limit, whose refusals are no failures of the target.
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from sidecard.core.call import Call
@@ -21,6 +22,7 @@ from sidecard.core.handler import Handler
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Reply
 from sidecard.policy.breaker import Breaker, Permit, Refusal
+from sidecard.policy.hedge import LOST
 
 _TIMEOUT: Final = 408
 _OVERDUE: Final = 2.0
@@ -50,15 +52,15 @@ class Break:
         """Pass the call on with a permit; raises `BreakerOpen` at once when there is none."""
         target = call.target.name
         breaker = self._breaker_of(target)
-        began = self._clock.now()
-        permit = breaker.ask(began)
+        tried = len(call.trail)
+        permit = breaker.ask(self._clock.now())
         if isinstance(permit, Refusal):
             msg = f"the breaker of {target} is {breaker.state.value.replace('_', '-')}"
             raise BreakerOpen(msg, retry_after_s=permit.retry_after_s, target=target)
         try:
             reply = await self._next(call)
         except BaseException as error:
-            self._failed(call, breaker, permit, error, began)
+            self._failed(call, breaker, permit, error, tried)
             raise
         attempt = reply.head.attempt
         first_event_s = None if attempt is None else attempt.first_event_s
@@ -70,25 +72,33 @@ class Break:
         return reply
 
     def _failed(
-        self, call: Call, breaker: Breaker, permit: Permit, error: BaseException, began: float
+        self, call: Call, breaker: Breaker, permit: Permit, error: BaseException, tried: int
     ) -> None:
         """Settle the permit of an attempt that showed nothing."""
         now = self._clock.now()
         if _counts(error, throttled=breaker.policy.count_throttled) or (
-            isinstance(error, asyncio.CancelledError) and self._overdue(call, breaker, now - began)
+            isinstance(error, asyncio.CancelledError)
+            and LOST not in error.args
+            and self._overdue(call, breaker, tried, now)
         ):
             breaker.failed(permit, now)
         else:
             breaker.give_back(permit, now)
 
-    def _overdue(self, call: Call, breaker: Breaker, waited_s: float) -> bool:
-        """Whether a call that was given up had waited for longer than is the target's way.
+    def _overdue(self, call: Call, breaker: Breaker, tried: int, now: float) -> bool:
+        """Whether a call that was given up had waited for the target for longer than is its way.
 
         Else callers whose deadlines are shorter than the first-event timeout
         would never open the breaker of a target that doesn't answer at all.
         """
         if any(attempt.first_event_s is not None for attempt in call.trail):
             return False  # It was being answered.
+        target = call.target.name
+        ours = (a for a in islice(call.trail, tried, None) if a.sent and a.target == target)
+        attempt = next(ours, None)
+        if attempt is None:
+            return False  # It stood in our own line, and the target has heard nothing of it.
+        waited_s = now - attempt.began
         usual_s = self._usual_s(call.target.name)
         slow_s = breaker.policy.slow_s
         return waited_s > (slow_s if usual_s is None else min(slow_s, _OVERDUE * usual_s))

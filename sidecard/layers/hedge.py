@@ -18,7 +18,7 @@ from sidecard.core.note import Hedged, HedgeEnded
 from sidecard.core.ports import NoteSink
 from sidecard.core.reply import Reply
 from sidecard.core.trail import Attempt
-from sidecard.policy.hedge import HedgePolicy, due, late_s, sign_s
+from sidecard.policy.hedge import LOST, HedgePolicy, due, late_s, sign_s
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.retry_budget import RetryBudget
 
@@ -160,8 +160,10 @@ class _Race:
 
     async def clear(self) -> None:
         """Return when no attempt is left; a cancellation meanwhile is raised after that."""
+        answer = self.answer
+        won = answer.done() and not answer.cancelled() and answer.exception() is None
         for number in self._waiting:
-            self._tasks[number].cancel()
+            self._tasks[number].cancel(LOST if won else None)
         left: asyncio.CancelledError | None = None
         while pending := [task for task in self._tasks if not task.done()]:
             try:

@@ -110,9 +110,11 @@ class Admission:
         self._count = number = self._count + 1
         known = self._tenants.get(tenant)
         owner = Tenant(tenant, number) if known is None else known
-        ticket = Ticket(owner, (deadline, number), now, priority is Priority.INTERACTIVE)
+        # Who has waited so long goes before whoever comes later, however near their deadlines.
+        due = min(deadline, now + self.policy.batch_max_wait_s)
+        ticket = Ticket(owner, (due, number), now, priority is Priority.INTERACTIVE)
         if self.in_flight >= self.limit:
-            return self._queue(ticket, now)
+            return self._queue(ticket, deadline, now)
         self._tenants[tenant] = owner
         self._admit(ticket, now)
         return ticket
@@ -156,11 +158,13 @@ class Admission:
             self._waiting.remove(ticket)
             self._forget(ticket.tenant)
 
-    def _queue(self, ticket: Ticket, now: float) -> Ticket | Displacement | Refusal:
+    def _queue(
+        self, ticket: Ticket, deadline: float, now: float
+    ) -> Ticket | Displacement | Refusal:
         """Let the newcomer wait, if that makes sense and there is or can be made room."""
         waiting, places = self._waiting, self.policy.queue
         waiting.age(now)
-        if now + self._wait_s(waiting.ahead(ticket)) > ticket.rank[0]:
+        if now + self._wait_s(waiting.ahead(ticket)) > deadline:
             return self._refuse(Why.DEADLINE)
         displaced = None
         if waiting.size >= places:

@@ -12,6 +12,7 @@ from aiolimiter import AsyncLimiter
 
 _DUST_S: Final = 1e-6
 """A shorter wait is none: what is left of it is rounding, and a timer for it would never end."""
+_MOST_MINUTES: Final = 10.0
 
 
 class Bucket(AsyncLimiter):
@@ -57,6 +58,8 @@ class Bucket(AsyncLimiter):
             self._last_check = now
         else:
             self._level += amount
+        # Ten minutes pay off any debt, whatever somebody says that was used.
+        self._level = min(self._level, _MOST_MINUTES * self.max_rate)
 
     def give_back(self, amount: float, now: float) -> None:
         """Take `amount` out again, as much of it as hasn't leaked."""

@@ -10,6 +10,9 @@ from typing import Final
 from sidecard.core.trail import Attempt
 from sidecard.policy.latency import LatencyQuantiles
 
+LOST: Final = "the other attempt answered first"
+"""Why an attempt was cancelled, where that is no sign of its target."""
+
 _LATE: Final = 0.95
 _POLL_S: Final = 0.05
 """How often at most it is looked again whether an attempt that waits here was sent."""

@@ -47,11 +47,14 @@ class Standing(Enum):
 
 def keeps(policy: KeepingPolicy, head: Head, stop_reason: str) -> bool:
     """Whether a whole answer is to be kept."""
-    return (
-        head.source is Source.UPSTREAM
-        and stop_reason in policy.stop_reasons
-        and (policy.degraded or not head.degraded)
+    return head.source is Source.UPSTREAM and serves(
+        policy, stop_reason=stop_reason, degraded=head.degraded
     )
+
+
+def serves(policy: KeepingPolicy, *, stop_reason: str, degraded: bool) -> bool:
+    """Whether an answer that was kept may be given: another route's policy may have kept it."""
+    return stop_reason in policy.stop_reasons and (policy.degraded or not degraded)
 
 
 def expiry(
@@ -65,10 +68,12 @@ def expiry(
 def standing(
     policy: KeepingPolicy, stored: Stored, asked_ttl_s: float | None, now: float
 ) -> Standing:
-    """Return what an entry is good for, for a caller who takes it fresh up to an age of its own."""
-    until = stored.expires_at
-    if asked_ttl_s is not None:
-        until = min(until, stored.created_at + asked_ttl_s)
+    """Return what an entry is good for, for a caller who takes it fresh up to an age of its own.
+
+    Without one that is the route's now, whatever it was for whoever had the entry kept.
+    """
+    ttl_s = policy.ttl_s if asked_ttl_s is None else asked_ttl_s
+    until = min(stored.expires_at, stored.created_at + ttl_s)
     early_s = stored.created_at - now
     if early_s <= 0.0 and now < until:
         return Standing.FRESH

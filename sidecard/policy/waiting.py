@@ -44,7 +44,7 @@ class Ticket:
     """One call's place: in the queue, or with a permit.
 
     `arrived` and `admitted_at` are moments in monotonic seconds.
-    `rank` orders a tenant's: by deadline, then by arrival, which is a count.
+    `rank` orders a tenant's: by when it is due, then by arrival, which is a count.
     `urgent` says whether it competes as interactive.
     """
 

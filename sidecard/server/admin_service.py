@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import NoReturn
 
 import grpc
@@ -29,10 +30,21 @@ _log = logging.getLogger(__name__)
 
 
 class AdminServicer:
-    """`sidecard.v1.AdminService`. Safe to share."""
+    """`sidecard.v1.AdminService`. Safe to share.
 
-    def __init__(self, store: Store, *, token: AdminToken, clock: Clock) -> None:
+    `forget` drops what is remembered of answers beside the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        token: AdminToken,
+        clock: Clock,
+        forget: Callable[[], object] = lambda: None,
+    ) -> None:
         self._store = store
+        self._forget = forget
         self._token = token
         self._clock = clock
 
@@ -45,6 +57,7 @@ class AdminServicer:
             which = self._which(request)
             async with asyncio.timeout_at(arrival.deadline):
                 removed = await self._store.purge(which)
+                self._forget()
         except TimeoutError:
             passed = DeadlineExceeded("the deadline passed; the purge goes on")
             await _fail(context, passed, arrival)

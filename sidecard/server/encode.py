@@ -6,9 +6,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from sidecard.core.event import Batch, Finished, Started, Usage
 from sidecard.core.message import Message
-from sidecard.core.reply import Reply, Source
+from sidecard.core.outcome import Outcome
+from sidecard.core.ports import Hit
+from sidecard.core.reply import Head, Reply, Source
 from sidecard.core.trail import Attempt
 from sidecard.server.arrival import Arrival
+from sidecard.server.recall import Recalled
 from sidecard.server.wire.blocks_out import block_fields
 from sidecard.server.wire.events_out import events_fields, usage_fields
 from sidecard.server.wire.json_values import fitting
@@ -21,6 +24,13 @@ _SOURCES: Final = {source: getattr(pb, f"SOURCE_{source.name}") for source in So
 
 def response(reply: Reply, message: Message, arrival: Arrival) -> pb.GenerateResponse:
     """Return a unary call's answer; `message` is the whole of a reply that has ended."""
+    answer = _message(message)
+    _describe(answer, reply.head, reply.outcome, arrival)
+    return answer
+
+
+def _message(message: Message) -> pb.GenerateResponse:
+    """Return what the upstream's message says."""
     answer = pb.GenerateResponse(
         text=message.text,
         message_id=message.id,
@@ -37,8 +47,21 @@ def response(reply: Reply, message: Message, arrival: Arrival) -> pb.GenerateRes
         answer.stop_sequence = message.stop_sequence
     if message.extra:
         answer.extra.update(fitting(message.extra))
-    _describe(answer, reply, arrival)
     return answer
+
+
+def hit(found: Hit, known: Recalled, arrival: Arrival) -> bytes:
+    """Return a hit's answer, serialized: what the message says, and then what is of this call.
+
+    One serialized message after another of its type is both merged
+    (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+    """
+    if found.message is not known.message:
+        known.message = found.message
+        known.encoded = _message(found.message).SerializeToString()
+    about = pb.GenerateResponse()
+    _describe(about, found.head, found.outcome, arrival)
+    return known.encoded + about.SerializeToString()
 
 
 class StreamEncoder:
@@ -65,13 +88,15 @@ class StreamEncoder:
         told.stop_reason, told.stop_sequence = last.stop_reason, last.stop_sequence or ""
         if extra := {**started.extra, **last.extra}:
             told.extra.update(fitting(extra))
-        _describe(told, self._reply, self._arrival)
+        _describe(told, self._reply.head, self._reply.outcome, self._arrival)
         return part
 
 
-def _describe(answer: pb.GenerateResponse, reply: Reply, arrival: Arrival) -> None:
+def _describe(
+    answer: pb.GenerateResponse, head: Head, outcome: Outcome | None, arrival: Arrival
+) -> None:
     """Add what sidecard knows of an answer that has ended."""
-    head, outcome, trail = reply.head, reply.outcome, arrival.trail
+    trail = arrival.trail
     if outcome is None:
         msg = "an answer is described when it has ended"
         raise RuntimeError(msg)

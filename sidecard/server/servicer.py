@@ -8,6 +8,7 @@ instead of gRPC's bare INTERNAL.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -23,10 +24,12 @@ from sidecard.core.errors import (
     Violation,
 )
 from sidecard.core.handler import Handler
+from sidecard.core.ports import Hits
 from sidecard.server import encode
 from sidecard.server.arrival import Arrival, Context, arrive
 from sidecard.server.decode import Decoder
 from sidecard.server.open_calls import OpenCalls
+from sidecard.server.recall import Recall, Recalled
 from sidecard.server.status import CANCELLED, OK, code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 
@@ -51,6 +54,7 @@ class GenerationServicer:
         self,
         stack: Handler,
         *,
+        hits: Hits,
         count: Counter,
         decoder: Decoder,
         clock: Clock,
@@ -59,6 +63,8 @@ class GenerationServicer:
         max_message_bytes: int,
     ) -> None:
         self._stack = stack
+        self._hits = hits
+        self.recall = Recall()
         self._count = count
         self._decoder = decoder
         self._clock = clock
@@ -67,15 +73,19 @@ class GenerationServicer:
         self._max_message_bytes = max_message_bytes
         self.open_calls = OpenCalls()
 
-    async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse:
-        """One question, one whole answer."""
+    async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse | bytes:
+        """One question, one whole answer; as bytes where it is a hit."""
         arrival = self._arrive(context)
+        answer: pb.GenerateResponse | bytes
         try:
-            request = self._parse(pb.GenerateRequest(), payload)
-            async with _until(arrival):
-                reply = await self._stack(self._call(request, Mode.UNARY, arrival))
-                message = await reply.message()
-            answer = encode.response(reply, message, arrival)
+            call, known = self._recalled(payload, arrival)
+            if (hit := self._hits(call, known.key, arrival.received_at)) is not None:
+                answer = encode.hit(hit, known, arrival)
+            else:
+                async with _until(arrival):
+                    reply = await self._stack(call)
+                    message = await reply.message()
+                answer = encode.response(reply, message, arrival)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             await self._fail("Generate", context, error, arrival)
         self._ended("Generate", OK, arrival)
@@ -117,6 +127,22 @@ class GenerationServicer:
         self.open_calls.add()
         return arrive(context, self._clock, self._total_s)
 
+    def _recalled(self, payload: bytes, arrival: Arrival) -> tuple[Call, Recalled]:
+        """Return the call of a request, decoded unless the same bytes came before."""
+        known = self.recall.get(payload)
+        if known is None:
+            request = self._parse(pb.GenerateRequest(), payload)
+            call = self._call(request, Mode.UNARY, arrival)
+            return call, self.recall.keep(payload, call, self._hits.key(call))
+        call = replace(
+            known.call,
+            request_id=arrival.request_id,
+            deadline=arrival.deadline,
+            trail=arrival.trail,
+        )
+        self._see_that_time_is_left(call)
+        return call, known
+
     def _parse(self, into: _Request, payload: bytes) -> _Request:
         if len(payload) > self._max_message_bytes:
             limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
@@ -139,10 +165,13 @@ class GenerationServicer:
             trail=arrival.trail,
             prefix=prefix,
         )
+        self._see_that_time_is_left(call)
+        return call
+
+    def _see_that_time_is_left(self, call: Call) -> None:
         # A timeout fires at the next wait, which may be after a pooled connection was written to.
         if self._clock.now() >= call.deadline:
             raise DeadlineExceeded("the call's deadline passed before anything was sent")
-        return call
 
     def _ended(self, method: str, code: str, arrival: Arrival) -> None:
         self._sink(method, code, self._clock.now() - arrival.received_at)
@@ -179,11 +208,15 @@ def _until(arrival: Arrival) -> asyncio.Timeout:
     return asyncio.timeout_at(arrival.deadline)
 
 
+def _serialized(answer: Message | bytes) -> bytes:
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()
+
+
 def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
     """Return the methods by name, for gRPC's generic handler."""
     return {
         "Generate": grpc.unary_unary_rpc_method_handler(
-            servicer.generate, response_serializer=pb.GenerateResponse.SerializeToString
+            servicer.generate, response_serializer=_serialized
         ),
         "StreamGenerate": grpc.unary_stream_rpc_method_handler(
             servicer.stream_generate,

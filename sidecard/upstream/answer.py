@@ -57,6 +57,9 @@ class AnswerStream:
             interrupted = UpstreamInterrupted(error.message, target=self._target)
             interrupted.status = error.status
             interrupted.usage = self.usage
+            if self._parser.stopping:
+                # The model has said all that it would: to go on elsewhere would add to that.
+                interrupted.should_retry = False
             raise interrupted from error
 
     async def aclose(self) -> None:

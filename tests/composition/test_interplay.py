@@ -324,3 +324,15 @@ async def test_who_leaves_while_waiting_ends_once_and_holds_nothing(
     for reply in others:
         await reply.aclose()
     assert bench.held() == 0
+
+
+async def test_the_loser_of_a_hedge_is_no_failure() -> None:
+    """An attempt that is cancelled because another answered blames no target, however late."""
+    bench = Bench(Script(Hang(), WHOLE, Hang(), WHOLE), hedge, guard, slow_s=1.0)
+    for _ in range(2):
+        task = await start(bench)
+        bench.clock.advance(HEDGE_S)
+        await (await task).message()
+    breaker = bench.parts.breakers("claude-a")
+    assert (breaker.state, breaker.status(bench.clock.now())["calls"]) == (State.CLOSED, 2)
+    assert bench.held() == 0

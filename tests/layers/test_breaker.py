@@ -22,6 +22,7 @@ from sidecard.core.reply import Head, Reply, Source
 from sidecard.core.trail import Attempt
 from sidecard.layers.breaker import Break
 from sidecard.policy.breaker import Breaker, BreakerPolicy, State
+from tests.composition.layers import Sent
 from tests.support.clock import ManualClock
 from tests.support.conformance import LayerConformance
 from tests.support.script import CLOSING, OPENING, WHOLE, Hang, Script, ScriptedStream, a_call
@@ -146,7 +147,7 @@ async def test_a_target_that_never_answers_opens_it_whatever_the_deadlines(
 ) -> None:
     """Calls given up after twice the usual worst, or the slow threshold, are failures."""
     script = Script(*[Hang()] * 2)
-    layer, breaker = guarded(script, script.clock, usual_s)
+    layer, breaker = guarded(Sent(script, script.clock), script.clock, usual_s)
     tasks = [asyncio.ensure_future(layer(a_call())) for _ in range(2)]
     await asyncio.sleep(0)
     script.clock.advance(waited_s)
@@ -155,6 +156,21 @@ async def test_a_target_that_never_answers_opens_it_whatever_the_deadlines(
         with pytest.raises(asyncio.CancelledError):
             await task
     assert breaker.state is State.OPEN
+
+
+async def test_who_leaves_our_own_line_blames_nobody() -> None:
+    """A target that has heard nothing of a call hasn't failed it, however long that waited."""
+    script = Script(*[Hang()] * 2)
+    layer, breaker = guarded(script, script.clock, 1.0)
+    tasks = [asyncio.ensure_future(layer(a_call())) for _ in range(2)]
+    await asyncio.sleep(0)
+    script.clock.advance(60.0)
+    for task in tasks:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert breaker.state is State.CLOSED
+    assert breaker.status(script.clock.now())["calls"] == 0
 
 
 class Late:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecard.core.call import CacheMode, CachePolicy, Mode, Priority
+from sidecard.core.call import CacheMode, CachePolicy, Mode, Priority, Route
 from sidecard.core.errors import NotCached, UpstreamInterrupted, UpstreamUnavailable
 from sidecard.core.event import Batch, Continued, Finished, Restarted, Usage
 from sidecard.core.fold import fold
@@ -17,7 +17,17 @@ from sidecard.policy.keeping import KeepingPolicy
 from tests.support.caching import POLICY, CacheBench, cached
 from tests.support.clock import ManualClock
 from tests.support.conformance import LayerConformance
-from tests.support.script import CLOSING, HEAD, MIDDLE, OPENING, USAGE, WHOLE, Script, a_call
+from tests.support.script import (
+    CLOSING,
+    HEAD,
+    MIDDLE,
+    OPENING,
+    TARGET,
+    USAGE,
+    WHOLE,
+    Script,
+    a_call,
+)
 
 ONLY = CachePolicy(CacheMode.ONLY)
 BYPASS = CachePolicy(CacheMode.BYPASS)
@@ -270,3 +280,28 @@ async def test_what_became_degraded_on_the_way_is_not_kept() -> None:
     for _ in range(2):
         await (await layer(a_call(mode=Mode.STREAM))).message()
     assert bench.asked == 2
+
+
+async def test_what_another_route_keeps_is_no_stricter_one_s() -> None:
+    """Of routes that share a first target, each gives only what its own policy would keep."""
+    loose = replace(
+        POLICY, degraded=True, stop_reasons=frozenset({"end_turn", "max_tokens"}), ttl_s=1_000.0
+    )
+    policies = {"loose": loose, "strict": POLICY}
+    cut = (OPENING, (*CLOSING[:-1], Finished("max_tokens")))
+    script = Script(cut, WHOLE, WHOLE, WHOLE)
+    layer = cached(script, script.clock, policy_of=lambda name: policies[name])
+    routes = {name: Route(name, (TARGET,), 1_024) for name in policies}
+
+    async def told(name: str) -> Source:
+        reply = await layer(a_call(route=routes[name]))
+        await reply.message()
+        return reply.head.source
+
+    assert [await told("loose"), await told("loose")] == [Source.UPSTREAM, Source.CACHE_EXACT]
+    assert await told("strict") is Source.UPSTREAM
+    assert await told("strict") is Source.CACHE_EXACT
+    await (await layer(a_call(route=routes["loose"], cache=REFRESH))).message()
+    script.clock.advance(150)
+    assert await told("loose") is Source.CACHE_EXACT
+    assert await told("strict") is Source.UPSTREAM

@@ -49,7 +49,7 @@ class Plain:
 
     def fresh(self, key: tuple[str, str], ttl_s: float | None, now: float) -> str | None:
         text, since, until = self.held.get(key, ("", 0.0, 0.0))
-        young = ttl_s is None or now - since < ttl_s
+        young = now - since < (TTL_S if ttl_s is None else ttl_s)
         return text if text and since <= now < until and young else None
 
     def purge(self, tenant: str | None) -> int:

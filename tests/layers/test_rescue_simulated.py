@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from sidecard.core.clock import SystemClock
@@ -42,7 +43,7 @@ async def answered(layer: Rescue) -> Heard:
 async def test_a_truncated_stream_goes_on_wherever_it_ended(sim: Simulator, layer: Rescue) -> None:
     """After any event the text is the unbroken one's, with what both streams used."""
     whole = await answered(layer)
-    for events in range(4, len(whole.events)):
+    for events in range(4, len(whole.events) - 1):
         sim.play(Script.of({"fault": "truncate", "after_events": events}))
         heard = await answered(layer)
         assert heard.message.text == heard.seen_by_a_client == whole.message.text
@@ -53,6 +54,17 @@ async def test_a_truncated_stream_goes_on_wherever_it_ended(sim: Simulator, laye
         assert sent["role"] == "assistant"
         assert heard.message.usage.input_tokens > 2 * whole.message.usage.input_tokens
     assert sim.books.connections_open <= 1
+
+
+async def test_nothing_is_added_to_what_the_model_ended(sim: Simulator, layer: Rescue) -> None:
+    """When the stop reason has come, only the end is missing: nobody is asked to go on."""
+    events = len((await answered(layer)).events) - 1
+    before = sim.books.requests
+    sim.play(Script.of({"fault": "truncate", "after_events": events}))
+    heard = await answered(layer)
+    assert (heard.rescues, sim.books.requests - before) == ([], 1)
+    with pytest.raises(ValueError, match="not whole"):
+        _ = heard.message
 
 
 async def test_a_model_without_prefills_starts_anew(sim: Simulator, layer: Rescue) -> None:

@@ -116,7 +116,7 @@ class Slow:
         level, at = 0.0, NOW
         for moment, amount in [*self.entries, (now, 0.0)]:
             level = max(level - (moment - at) * self.per_minute / 60, 0.0)
-            level, at = max(level + amount, 0.0), moment
+            level, at = min(max(level + amount, 0.0), 10 * self.per_minute), moment
         return level
 
 
@@ -172,3 +172,10 @@ def test_no_window_of_time_takes_too_much(
             total, largest = total + amount, max(largest, amount)
             allowed = max(per_minute, largest) + (end - begin) * per_minute / 60
             assert total <= allowed + 1e-3
+
+
+def test_ten_minutes_pay_off_any_debt() -> None:
+    """Whatever somebody says that was used, the target isn't shut for longer."""
+    bucket = Bucket(60)
+    bucket.take(1e13, NOW)
+    assert bucket.wait_s(60, NOW) == pytest.approx(600)

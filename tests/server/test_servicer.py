@@ -7,6 +7,7 @@ import pytest
 
 from sidecard.core.call import Call
 from sidecard.core.clock import SystemClock
+from sidecard.core.ports import Hit
 from sidecard.server.decode import Decoder
 from sidecard.server.servicer import GenerationServicer
 from sidecard.v1 import generation_pb2 as pb
@@ -30,6 +31,18 @@ class Context:
         raise grpc.aio.AbortError
 
 
+class NoHits:
+    """Nothing is at hand."""
+
+    def key(self, call: Call) -> bytes:
+        del call
+        return b""
+
+    def __call__(self, call: Call, key: bytes, began: float) -> Hit | None:
+        del call, key, began
+        return None
+
+
 @pytest.mark.parametrize("method", ["generate", "stream_generate", "count_tokens"])
 async def test_a_deadline_that_passed_in_decoding_sends_nothing(method: str) -> None:
     """What can't be answered in time any more is refused before it reaches the stack."""
@@ -40,6 +53,7 @@ async def test_a_deadline_that_passed_in_decoding_sends_nothing(method: str) -> 
 
     servicer = GenerationServicer(
         stack,
+        hits=NoHits(),
         count=stack,
         decoder=Decoder(routes={"default": ROUTE}, allowed_models=()),
         clock=SystemClock(),

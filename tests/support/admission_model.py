@@ -15,7 +15,7 @@ class Entry:
 
     number: int
     tenant: str
-    deadline: float
+    due: float
     arrived: float
     urgent: bool
     running_since: float | None = None
@@ -51,7 +51,8 @@ class Model:
         """Return what becomes of the call: admitted, queued (and who is displaced) or refused."""
         if tenant not in self.tenants:
             self._changed[tenant] = self._event()
-        new = Entry(number, tenant, deadline, now, priority is Priority.INTERACTIVE)
+        due = min(deadline, now + self.policy.batch_max_wait_s)
+        new = Entry(number, tenant, due, now, priority is Priority.INTERACTIVE)
         if len(self.running) < self.policy.in_flight:
             self.entries.append(new)
             self._run(new, now)
@@ -112,10 +113,10 @@ class Model:
         return len([e for e in self.waiting if e.tenant == tenant and e.urgent in lanes])
 
     def _turn(self, entry: Entry) -> tuple[object, ...]:
-        """Interactive first; then few permits, long ago; then the deadline; then arrival."""
+        """Interactive first; then few permits, long ago; then when it is due; then arrival."""
         tenant = entry.tenant
         fair = self._runs(tenant), self._changed[tenant]
-        return not entry.urgent, fair, entry.deadline, entry.number
+        return not entry.urgent, fair, entry.due, entry.number
 
     def _age(self, now: float) -> None:
         """Of the batch calls the two that came first may be promoted."""

@@ -1,5 +1,6 @@
 """The exact cache over a script, for its tests."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sidecard.core.handler import Handler
@@ -15,11 +16,16 @@ from tests.support.script import Script, a_call
 POLICY = KeepingPolicy(ttl_s=100.0, ttl_jitter=0.0, stale_if_error_s=50.0)
 
 
-def cached(next_: Handler, clock: ManualClock, policy: KeepingPolicy = POLICY) -> ExactCache:
+def cached(
+    next_: Handler,
+    clock: ManualClock,
+    policy: KeepingPolicy = POLICY,
+    policy_of: Callable[[str], KeepingPolicy] | None = None,
+) -> ExactCache:
     """Return the layer with an empty store."""
     answers = Answers(
         MemoryStore(max_bytes=1 << 20, keep_expired_s=1_000.0),
-        policy_of=lambda _: policy,
+        policy_of=policy_of or (lambda _: policy),
         fingerprint_of=Fingerprints(),
         clock=clock,
         chance=lambda: 0.5,

@@ -51,6 +51,11 @@ class EventParser:
         self._usage: JsonObject = {}
         self._stop: JsonObject = {}
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the answer's stop reason has come: of its content nothing is missing."""
+        return "stop_reason" in self._stop
+
     def feed(self, data: bytes) -> Batch:
         """Return the events that `data` completes, which may be none.
 
