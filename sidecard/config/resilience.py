@@ -57,7 +57,8 @@ class Retry(Section):
     budget_ratio: Share = Field(
         0.2,
         description="Retries and hedges allowed for each call of the last 10 seconds, from 0 to 1: "
-        "with 0.2 an outage brings the upstream at most 1.2 times the calls.",
+        "with 0.2 they add at most a fifth of the calls, or `budget_floor_per_s` if that is more. "
+        "Attempts at a further target aren't counted here: the breakers end those.",
     )
     budget_floor_per_s: PerSecond = Field(
         1.0,
@@ -70,7 +71,8 @@ class Breaker(Section):
     """When a target that fails or drags is left alone for a while, so that calls move on at once.
 
     What counts are 5xx, 529, connections, timeouts and broken streams; never the caller's
-    mistakes, refusals of the daemon itself and callers who left. The state is per model.
+    mistakes and refusals of the daemon itself. A caller who left counts only where nothing had
+    come for longer than `slow_s` or twice the target's usual worst. The state is per model.
     """
 
     mode: Literal["auto", "forced_open", "disabled"] = Field(
@@ -111,7 +113,8 @@ class Breaker(Section):
         30.0,
         description="Seconds to the first content of the answer after which a call counts as "
         "slow. Less than long prompts and thinking take opens it for no fault; "
-        "`timeouts.first_event_s` or more never counts.",
+        "`timeouts.first_event_s` or more never counts. Answers in one piece "
+        "(`upstream.unstreamed_max_tokens`) show no first content, and are never slow.",
     )
     probes: Count = Field(
         3,
@@ -238,7 +241,9 @@ class Hedge(Section):
     delay_s: Seconds | None = Field(
         None,
         description="Seconds without a first event after which the second attempt is made. "
-        "null: the 95th percentile of the route's own times, as learned.",
+        "null: the 95th percentile of the route's own times, as learned. An answer in one piece "
+        "(`upstream.unstreamed_max_tokens`) has to be whole by then, so that a fixed delay needs "
+        "to be longer than most answers take.",
     )
     min_delay_s: Seconds = Field(
         0.05,

@@ -103,12 +103,13 @@ class Route(Section):
         description="What may stand in when every target failed, for a call that doesn't say; "
         "what isn't there is skipped: `stale`, an expired answer of the cache; `deferred`, a "
         "ticket for an answer later; `static`, the text of `static_message`. They are tried in "
-        "this order, and marked as degraded. `[]`: the call fails.",
+        "this order, however they are listed, and marked as degraded. `[]`: the call fails.",
     )
     static_message: Words = Field(
         "",
         description="The text of a static answer, needed where `static` is among `last_resorts`. "
-        "While it is empty, a static last resort is skipped, for calls that ask for it too.",
+        "While it is empty, a static last resort is skipped, for calls that ask for it too; "
+        "and in any case for a call with an `output_schema`, which can't read it.",
     )
     continue_stream: Flag = Field(
         default=False,
