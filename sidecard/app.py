@@ -18,6 +18,7 @@ from sidecard.core.handler import Handler
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.ports import CallSink, NoteSink
 from sidecard.layers.admit import Admit
+from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
@@ -68,7 +69,7 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
     """Return the handler that answers calls, put together from the inside out."""
     clock = state.clock
     # One attempt at one target: nothing is returned before its first content is in hand.
-    stack: Handler = Upstream(client, limits_of=state.limits, clock=clock)
+    stack: Handler = Upstream(client, limits_of=state.limits, cost_of=state.cost_of, clock=clock)
     # A target is sent no more requests and tokens than it takes, and nothing while it says no.
     stack = RateLimit(stack, gate_of=state.gates, notes=notes, clock=clock)
     # A target that fails too often, or too slowly, is left alone for a while.
@@ -99,6 +100,8 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
     # As many calls run as there are permits; others wait in a fair order, or are refused at once.
     shared, own = state.admission()
     stack = admit = Admit(stack, policies=own, shared=shared, clock=clock, notes=notes)
+    # What is larger than its caller allows, or has no price where it needs one, is refused.
+    stack = Bound(stack, estimator=state.estimator, priced=state.priced)
     # Equal calls of a tenant at one moment share one answer, and it is paid for once.
     stack = coalesce = Coalesce(
         stack,

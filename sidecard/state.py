@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 
 from sidecard.config import merged
+from sidecard.config.price_list import prices_of
 from sidecard.config.resilience import Admission
 from sidecard.config.schema import Config
 from sidecard.core.call import LastResort, Mode, Route, Target
@@ -20,6 +21,7 @@ from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
 from sidecard.policy.concurrency import AdaptivePolicy
+from sidecard.policy.estimator import Estimator
 from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
@@ -62,6 +64,9 @@ class State:
             lambda _: LatencyQuantiles(), kept=[f"{n} {m.value}" for n in names for m in Mode]
         )
         self.limits = Keyed(self._limits, kept=models)
+        self.prices = prices_of(config)
+        self.cost_of = self.prices.cost
+        self.estimator = Estimator()
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
         self.keeping = Keyed(self._keeping, kept=names)
@@ -85,6 +90,10 @@ class State:
             _admission(config.admission),
             {name: _admission(section) for name, section in own.items() if section is not None},
         )
+
+    def priced(self, model: str) -> bool:
+        """Whether a model may be called, as far as its price goes."""
+        return self._config.prices.unknown != "refuse" or self.prices.find(model) is not None
 
     def usual_s(self, target: str) -> float | None:
         """Return the 95th percentile of a target's first-event times, None until it is known."""

@@ -39,6 +39,8 @@ def status(
         "admission": {
             name or "shared": places.status() for name, places in admit.bulkheads().items()
         },
+        "prices": {"version": state.prices.version},
+        "estimator": state.estimator.status(),
         "retry_budget": state.retry_budget.status(now),
         "cache": {**asdict(state.store.stats()), "flights": coalesce.flights},
     }
@@ -51,6 +53,7 @@ def gauges(state: State, admit: Admit, coalesce: Coalesce, busy: int) -> Iterato
     """
     now = state.clock.now()
     yield "sidecard_info", {"version": VERSION}, 1.0
+    yield "sidecard_prices_info", {"version": state.prices.version}, 1.0
     yield "sidecard_upstream_busy", {}, float(busy)
     for target, breaker in state.breakers:
         for known in BreakerState:

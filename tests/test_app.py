@@ -7,6 +7,7 @@ from sidecard.app import build_stack
 from sidecard.config.schema import Config
 from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
+from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
@@ -38,7 +39,7 @@ def test_the_order_of_the_stack() -> None:
         order.append(type(layer))
         layer = getattr(layer, "_next", None)
     assert order == [
-        Observe, ExactCache, Coalesce, Admit, Rescue, Fallback, Retry,
+        Observe, ExactCache, Coalesce, Bound, Admit, Rescue, Fallback, Retry,
         Hedge, Break, RateLimit, Upstream,
     ]  # fmt: skip
 

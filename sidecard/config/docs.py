@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sidecard.config.prices import ModelPrice, PriceList
 from sidecard.config.routes import Route, Target
 from sidecard.config.schema import Config
 from sidecard.core.jsonio import JsonValue
@@ -32,6 +33,9 @@ routes:
     cache: {ttl_s: 600}
 timeouts:
   total_s: 300
+prices:
+  models:
+    claude-internal-*: {input: 2.5, output: 12.5, cache_read: 0.25}
 log:
   format: json
 """
@@ -100,6 +104,8 @@ def _sections() -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+            if section is PriceList:
+                yield f"### A model's price\n\n{getdoc(ModelPrice)}\n\n{_table(ModelPrice)}"
         elif name != "routes":
             yield f"## `{name}`\n\n{field.description}\nDefault: {_default(field)}\n"
         else:

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Final
 
 from sidecard.config.kinds import is_loopback, split_address
+from sidecard.config.price_list import prices_of
 from sidecard.config.problems import Mistake, may_be_secret
 from sidecard.config.route_rules import mistakes as of_routes
 from sidecard.config.routes import DEFAULT_ROUTE, Timeouts
@@ -28,6 +29,7 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     yield from _sending(config)
     yield from _keeping(config)
     yield from _naming(config, tuple(names))
+    yield from _pricing(config)
     yield from _order(config.timeouts)
     yield from of_routes(config, followed(config.timeouts))
 
@@ -96,6 +98,21 @@ def _keeping(config: Config) -> Iterator[Mistake]:
     if config.cache.encryption_key_file is not None and config.data_dir is None:
         told = "encrypts what is on disk, and nothing is; expected data_dir to be set too"
         yield Mistake(("cache", "encryption_key_file"), told, (("data_dir",),))
+
+
+def _pricing(config: Config) -> Iterator[Mistake]:
+    if config.prices.unknown != "refuse":
+        return
+    prices = prices_of(config)
+    for name, route in config.routes.items():
+        for index, target in enumerate(route.targets):
+            if prices.find(target.model) is None:
+                told = (
+                    "has no known price, which prices.unknown refuses; expected one in "
+                    "prices.models, or prices.unknown: allow"
+                )
+                at = ("routes", name, "targets", index, "model")
+                yield Mistake(at, told, (("prices", "unknown"), ("prices", "models")))
 
 
 def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:

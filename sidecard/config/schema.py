@@ -25,6 +25,7 @@ from sidecard.config.kinds import (
     TokenFile,
     TokensOrNone,
 )
+from sidecard.config.prices import PriceList
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import (
     DEFAULT_MODELS,
@@ -202,4 +203,5 @@ class Config(Section):
     admission: Admission = Admission()
     hedge: Hedge = Hedge()
     cache: Cache = Cache()
+    prices: PriceList = PriceList()
     log: Log = Log()

@@ -51,6 +51,8 @@ class Usage:
     As the Messages API counts them,
     the input is `input_tokens + cache_read_tokens + cache_write_tokens`.
     `cache_write_1h_tokens` is the part of `cache_write_tokens` kept for an hour, which costs more.
+    `apart` is what the request used beside all that, as for compaction or an advisor:
+    the model, empty for the one that was asked, and its usage.
     `raw` is the upstream's own usage object.
     Counts are never negative.
     """
@@ -62,6 +64,7 @@ class Usage:
     cache_write_1h_tokens: int = 0
     web_search_requests: int = 0
     raw: JsonObject = field(default_factory=dict)
+    apart: tuple[tuple[str, "Usage"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

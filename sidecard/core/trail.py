@@ -18,6 +18,8 @@ class Attempt:
     `duration_s` ends where the attempt did: at the error, or at the commit.
     `first_event_s` is when its first content came, None when none did or it came all in one piece.
     `usage` is what it used as far as anybody knows, also when nobody wanted its answer any more.
+    `cost_nano_usd` is what it cost in billionths of a US dollar, None as long as that isn't known:
+    until it ends, without a price, or where it broke off and nobody told what it had used.
     `sent` is false for a target that was skipped: `error` says why.
     """
 
@@ -29,20 +31,23 @@ class Attempt:
     first_event_s: float | None = None
     usage: Usage | None = None
     sent: bool = True
+    cost_nano_usd: int | None = None
 
 
 class Trail:
     """The attempts of one call. Shared by the call's copies, within one event loop.
 
     `queued_s` is how long the call waited for its permit.
+    `guess` is kept by who guesses how long a question is: its messages, and what it found.
     """
 
-    __slots__ = ("_attempts", "queued_s", "sent")
+    __slots__ = ("_attempts", "guess", "queued_s", "sent")
 
     def __init__(self) -> None:
         self._attempts: list[Attempt] = []
         self.sent = 0
         self.queued_s = 0.0
+        self.guess: tuple[object, object] | None = None
 
     def begin(self, target: str, now: float) -> Attempt:
         """Note that an attempt is made now, and return it to be written on."""
@@ -55,6 +60,13 @@ class Trail:
         """Note that a target was passed over without asking it."""
         number = len(self._attempts) + 1
         self._attempts.append(Attempt(number, target, now, error=error, sent=False))
+
+    @property
+    def cost_nano_usd(self) -> int | None:
+        """What all attempts cost, in billionths of a US dollar; None if that isn't known of one."""
+        costs = [attempt.cost_nano_usd for attempt in self._attempts if attempt.sent]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     def __iter__(self) -> Iterator[Attempt]:
         return iter(self._attempts)

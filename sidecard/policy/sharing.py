@@ -54,7 +54,7 @@ def copied(error: BaseException) -> BaseException:
 def retell(flown: Trail, trail: Trail, *, paid: bool) -> None:
     """Write on a caller's trail the attempts that were made for all who shared them.
 
-    What they used, and how long they waited for a permit, is told to the one who `paid`.
+    What they used and cost, and how long they waited for a permit, is told to the one who `paid`.
     """
     for attempt in flown:
         if not attempt.sent:
@@ -64,5 +64,6 @@ def retell(flown: Trail, trail: Trail, *, paid: bool) -> None:
         told.duration_s, told.error = attempt.duration_s, attempt.error
         told.first_event_s = attempt.first_event_s
         told.usage = attempt.usage if paid else None
+        told.cost_nano_usd = attempt.cost_nano_usd if paid else 0
     if paid:
         trail.queued_s = flown.queued_s

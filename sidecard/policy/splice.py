@@ -132,4 +132,5 @@ def total(before: Usage, now: Usage) -> Usage:
         before.cache_write_1h_tokens + now.cache_write_1h_tokens,
         before.web_search_requests + now.web_search_requests,
         now.raw,
+        before.apart + now.apart,
     )

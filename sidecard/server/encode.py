@@ -118,6 +118,8 @@ def _describe(
         _set(timings.queued, trail.queued_s)
     if head.age_s is not None:
         _set(answer.age, head.age_s)
+    if (cost := trail.cost_nano_usd) is not None:
+        answer.cost_nano_usd = cost
     if outcome.usage is not None:
         _add_usage(answer, outcome.usage)
 

@@ -12,7 +12,7 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sidecard.core import jsonio
@@ -28,7 +28,10 @@ _TEXT_FIELDS: Final = {"text": "text", "thinking": "thinking"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `content` holds blocks in the API's JSON."""
+    """A whole answer; `content` holds blocks in the API's JSON.
+
+    `said` are fields of the usage object in place of the true ones.
+    """
 
     id: str
     model: str
@@ -36,10 +39,14 @@ class Answer:
     stop_reason: str
     stop_sequence: str | None
     charge: Charge
+    said: JsonObject = field(default_factory=dict)
 
     @property
     def output_tokens(self) -> int:
-        """What the content costs, at least one token."""
+        """What the content costs, at least one token, unless the usage is to say otherwise."""
+        own = self.said.get("output_tokens")
+        if isinstance(own, int):
+            return own
         return max(1, sum(block_tokens(block) for block in self.content))
 
     def usage(self) -> dict[str, Any]:
@@ -59,7 +66,7 @@ class Answer:
         thoughts = [block_tokens(b) for b in self.content if b["type"] == "thinking"]
         if thoughts:
             usage["output_tokens_details"] = {"thinking_tokens": sum(thoughts)}
-        return usage
+        return {**usage, **self.said}
 
     def message(self) -> dict[str, Any]:
         """Return the body of a unary answer."""

@@ -1,7 +1,7 @@
 """One request and the good answer to it, in the form that faults are made of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecard.core import jsonio
 from sidecard.core.jsonio import JsonObject
@@ -30,10 +30,18 @@ class Exchange:
 
     @classmethod
     def message(
-        cls, request_id: str, request: JsonObject, pace: Pace, prompt: Prompt, charge: Charge
+        cls,
+        request_id: str,
+        request: JsonObject,
+        pace: Pace,
+        prompt: Prompt,
+        charge: Charge,
+        *,
+        said: JsonObject,
     ) -> "Exchange":
-        """Answer a checked request for a message."""
-        whole = answer(request, prompt, charge, filler=pace.filler())
+        """Answer a checked request for a message; `said` is what its usage is to say."""
+        whole = answer(request, prompt, charge.told(said), filler=pace.filler())
+        whole = replace(whole, said=said) if said else whole
         stream = request.get("stream") is True
         prefilled = ends_with_assistant(request)
         return cls(request_id, pace, whole.message(), whole, stream=stream, prefilled=prefilled)

@@ -49,6 +49,16 @@ class Charge(NamedTuple):
     write_5m: int = 0
     write_1h: int = 0
 
+    def told(self, said: JsonObject) -> "Charge":
+        """Return what a usage object says that has some fields in place of these."""
+        written = said.get("cache_creation") or {}
+        return Charge(
+            said.get("input_tokens", self.input),
+            said.get("cache_read_input_tokens", self.read),
+            written.get("ephemeral_5m_input_tokens", self.write_5m),
+            written.get("ephemeral_1h_input_tokens", self.write_1h),
+        )
+
 
 def read_prompt(body: JsonObject) -> Prompt:
     """Measure a checked request's prompt."""

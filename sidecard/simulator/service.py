@@ -134,7 +134,8 @@ class Service:
             return Exchange(entry.request_id, pace, {"input_tokens": prompt.tokens})
         entry.stream = body.get("stream") is True
         charge = self._cache.charge(prompt, time.monotonic())
-        return Exchange.message(entry.request_id, body, pace, prompt, charge)
+        said = step.usage if step else {}
+        return Exchange.message(entry.request_id, body, pace, prompt, charge, said=said)
 
     async def _control(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve the simulator's own pages, which no fault touches."""

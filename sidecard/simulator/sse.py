@@ -17,6 +17,9 @@ from sidecard.simulator.prompt import tokens_of
 
 PREAMBLE_EVENTS: Final = 3
 _JSON_PIECE: Final = 16
+_LATE: Final = ("output_tokens_details", "server_tool_use", "iterations")
+"""What of a usage object comes at the end of a stream."""
+
 _EMPTY: Final[dict[str, JsonObject]] = {
     "text": {"text": ""},
     "thinking": {"thinking": "", "signature": ""},
@@ -48,7 +51,7 @@ def encode(name: str, data: str) -> bytes:
 def speak(answer: Answer, pace: Pace) -> list[Spoken]:
     """Return the events that add up to `answer.message()`."""
     usage = answer.usage()
-    details = usage.pop("output_tokens_details", None)
+    late: dict[str, Any] = {name: usage.pop(name) for name in _LATE if name in usage}
     started = {**answer.message(), "content": [], "stop_reason": None, "stop_sequence": None}
     started["usage"] = {**usage, "output_tokens": 1}
     spoken = [Spoken({"type": "message_start", "message": started}, pace.first_event_s)]
@@ -56,9 +59,8 @@ def speak(answer: Answer, pace: Pace) -> list[Spoken]:
         spoken.extend(_block(index, block, pace))
     if not answer.content:
         spoken.append(PING)
-    cumulative = {k: v for k, v in usage.items() if isinstance(v, int)}
-    if details:
-        cumulative["output_tokens_details"] = details
+    cumulative: dict[str, Any] = {k: v for k, v in usage.items() if isinstance(v, int)}
+    cumulative.update(late)
     stop = {
         "stop_reason": answer.stop_reason,
         "stop_sequence": answer.stop_sequence,

@@ -35,12 +35,14 @@ class StepBase(Strict):
 
     `times`: how many requests it serves; 1, or, where `for_s` is given, `always`.
     `for_s`: seconds that it lasts, from the first request that it serves.
+    `usage`: fields of the answer's usage object in place of the true ones; they are billed, too.
     """
 
     times: Annotated[int, Field(ge=1)] | Literal["always"] | None = None
     for_s: float | None = Field(default=None, gt=0)
     match: Match = Match()
     pace: Pace | None = None
+    usage: Annotated[dict[str, object], Field(default_factory=dict)]
 
 
 class Normal(StepBase):

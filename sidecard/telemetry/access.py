@@ -77,6 +77,8 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         facts["output_tokens"] = usage.output_tokens
         facts["cache_read_tokens"] = usage.cache_read_tokens
         facts["cache_write_tokens"] = usage.cache_write_tokens
+    if (cost := trail.cost_nano_usd) is not None:
+        facts["cost_nano_usd"] = cost
     if isinstance(outcome.error, SidecardError):
         facts["error"] = outcome.error.reason
         facts["error_message"] = outcome.error.message

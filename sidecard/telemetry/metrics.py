@@ -33,6 +33,7 @@ from sidecard.core.reply import Head
 from sidecard.telemetry.families import Counts, Gauge, Level, Levels, Names, Times
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12)
+_NANO: Final = 1_000_000_000
 _OPENMETRICS: Final = "application/openmetrics-text"
 
 GAUGES: Final = (
@@ -48,6 +49,7 @@ GAUGES: Final = (
     Level("sidecard_limit_room", "What it could be sent of that now", ("target", "kind")),
     Level("sidecard_upstream_busy", "Answers of the upstream that are being read now"),
     Level("sidecard_info", "1 for the version that runs", ("version",)),
+    Level("sidecard_prices_info", "1 for the price list that is in force", ("version",)),
     Level("sidecard_retry_budget", "Retries and hedges that the budget allows now"),
     Level("sidecard_flights", "Calls that others who ask the same can join now"),
     Level("sidecard_cache_available", "1 while the answer cache takes entries, 0 while it can't"),
@@ -83,6 +85,7 @@ class Metrics:
         self._uncached = frozenset(uncached)
         self._targets = Names([*targets, *[resort.value for resort in LastResort]])
         self._routes = Names(routes)
+        self._tenants = Names()
         self._count_calls()
         self._count_decisions()
         self._counting = self._ways_to_count()
@@ -128,6 +131,14 @@ class Metrics:
             "sidecard_cache_calls_total", "Calls by what the cache had", ("route", "result")
         )
         self.tokens = Counts("sidecard_tokens_total", "Tokens used", ("target", "kind"))
+        self.cost = Counts(
+            "sidecard_cost_dollars_total",
+            "US dollars that attempts cost",
+            ("route", "target", "tenant"),
+        )
+        self.cost_unknown = Counts(
+            "sidecard_cost_unknown_total", "Attempts whose cost isn't known", ("target",)
+        )
 
     def _count_decisions(self) -> None:
         self.retries = Counts("sidecard_retries_total", "Attempts made again", ("target", "error"))
@@ -183,6 +194,10 @@ class Metrics:
             self.attempts.add(target, attempt.error or "ANSWERED")
             if attempt.usage is not None:
                 self._count_tokens(target, attempt.usage)
+            if cost := attempt.cost_nano_usd:
+                self.cost.add(route, target, self._tenants(call.tenant), by=cost / _NANO)
+            elif cost is None and attempt.sent:
+                self.cost_unknown.add(target)
 
     def rpc(self, method: str, code: str, seconds: float) -> None:
         """Count an RPC that has ended, whatever became of it."""

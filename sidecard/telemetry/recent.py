@@ -41,6 +41,7 @@ class Recent:
                 "first_event_s": None if first is None else first - began,
                 "input_tokens": usage.input_tokens if usage else 0,
                 "output_tokens": usage.output_tokens if usage else 0,
+                "cost_nano_usd": call.trail.cost_nano_usd,
             }
         )
 

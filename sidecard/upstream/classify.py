@@ -17,13 +17,14 @@ from sidecard.core.errors import (
     UpstreamThrottled,
     UpstreamUnavailable,
 )
-from sidecard.upstream.transport import Misconfigured, TransportFault
+from sidecard.upstream.transport import Misconfigured, Phase, TransportFault
 from sidecard.upstream.wire.failure import Kind, WireFailure
 from sidecard.upstream.wire.message import parse_error
 from sidecard.upstream.wire.rate_limits import rate_limits_of
 
 _THROTTLED: Final = frozenset({429})
 _MISCONFIGURED: Final = frozenset({401, 402, 403, 404, 407})
+_LOST: Final = frozenset({408, 502, 504, *range(520, 525)})
 _TRANSIENT: Final = frozenset({408, 409})
 
 # Error type → the status that the API sends it with; the last ones are Bedrock's.
@@ -78,6 +79,22 @@ def from_wire(failure: WireFailure, *, target: str) -> UpstreamError:
 def from_fault(fault: TransportFault, *, target: str) -> UpstreamError:
     """Return the error of a request that the network failed."""
     return UpstreamUnavailable(fault.reason, target=target)
+
+
+def is_free(error: BaseException) -> bool:
+    """Whether an attempt that failed so costs nothing for certain.
+
+    The API bills no request that it answers with an error's status, and none that it never saw.
+    What failed in any later way may have been read, and written, and billed;
+    so may what a gateway between lost (408, 502, 504, 520 to 524).
+    """
+    if isinstance(error, UpstreamMisconfigured):
+        return True
+    fault = error.__cause__
+    if isinstance(fault, TransportFault):
+        return fault.phase is Phase.CONNECT
+    status = error.status if isinstance(error, UpstreamError) and error.usage is None else None
+    return status is not None and status >= 400 and status not in _LOST  # noqa: PLR2004
 
 
 def from_misconfigured(problem: Misconfigured, *, target: str) -> UpstreamError:

@@ -17,7 +17,7 @@ from typing import Final
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
 from sidecard.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUnavailable
-from sidecard.core.event import Finished
+from sidecard.core.event import Finished, Usage
 from sidecard.core.fold import Folder
 from sidecard.core.message import Message
 from sidecard.core.outcome import Ending, Outcome
@@ -35,6 +35,12 @@ from sidecard.upstream.wire.request import request_body
 _PATH: Final = "/v1/messages"
 _LEFT: Final = "ABANDONED"
 """The error of an attempt that nobody waited for any more: left, or past its deadline."""
+
+CostOf = Callable[[str, Usage], int | None]
+
+
+def _unpriced(_target: str, _usage: Usage) -> None:
+    """Return that no price is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,20 @@ class Upstream:
     """The stack's last handler: everything behind it is somebody else's machine.
 
     State: none but the client's connections. Safe to share.
+    `cost_of` gives the price of a target's whole answer.
     """
 
-    def __init__(self, client: Client, *, limits_of: Callable[[str], Limits], clock: Clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        *,
+        limits_of: Callable[[str], Limits],
+        clock: Clock,
+        cost_of: CostOf = _unpriced,
+    ) -> None:
         self._client = client
         self._limits_of = limits_of
+        self._cost_of = cost_of
         self._clock = clock
 
     async def __call__(self, call: Call) -> Reply:
@@ -73,6 +88,7 @@ class Upstream:
             # Whoever leaves before the answer owes what it used all the same.
             attempt.usage = getattr(error, "usage", None)
             attempt.error = error.reason if isinstance(error, UpstreamError) else _LEFT
+            attempt.cost_nano_usd = 0 if classify.is_free(error) else None
             raise
         finally:
             attempt.duration_s = self._clock.now() - attempt.began
@@ -80,7 +96,7 @@ class Upstream:
             reply = Reply.whole(head, answer, self._clock)
         else:
             reply = Reply(head, answer, self._clock)
-        reply.on_end(partial(_settle, attempt, answer))
+        reply.on_end(partial(self._settle, attempt, answer))
         return reply
 
     async def _open(self, call: Call, attempt: Attempt) -> tuple[Head, AnswerStream | Message]:
@@ -150,6 +166,18 @@ class Upstream:
         await response.aclose()
         return message
 
+    def _settle(self, attempt: Attempt, answer: AnswerStream | Message, outcome: Outcome) -> None:
+        """Note what a committed attempt used, read or not, and that it broke if it did.
+
+        What was reported of an answer that isn't whole is less than what it cost.
+        """
+        attempt.usage = outcome.usage or answer.usage
+        if outcome.ending is Ending.FAILED:
+            attempt.error = getattr(outcome.error, "reason", _LEFT)
+        whole = isinstance(answer, Message) or outcome.ending is Ending.COMPLETED
+        if whole and attempt.usage is not None:
+            attempt.cost_nano_usd = self._cost_of(attempt.target, attempt.usage)
+
 
 async def _fold(stream: AnswerStream) -> Message:
     """Read a stream to its end, still before the commit, so that its failures can be retried."""
@@ -162,10 +190,3 @@ async def _fold(stream: AnswerStream) -> Message:
                 return folder.message()
     finally:
         await stream.aclose()
-
-
-def _settle(attempt: Attempt, answer: AnswerStream | Message, outcome: Outcome) -> None:
-    """Note what a committed attempt used, read or not, and that it broke if it did."""
-    attempt.usage = outcome.usage or answer.usage
-    if outcome.ending is Ending.FAILED:
-        attempt.error = getattr(outcome.error, "reason", _LEFT)

@@ -10,6 +10,7 @@ from sidecard.core.outcome import Outcome
 from sidecard.core.reply import Head, Reply
 from sidecard.layers.admit import Admit
 from sidecard.layers.answers import Answers
+from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
@@ -22,6 +23,7 @@ from sidecard.layers.retry import Retry
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Permit, Refusal
+from sidecard.policy.estimator import Estimator
 from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
@@ -129,6 +131,10 @@ def coalesce(next_: Handler, parts: Parts) -> Made:
     return Made(layer, lambda: layer.flights)
 
 
+def bound(next_: Handler, _: Parts) -> Made:
+    return Made(Bound(next_, estimator=Estimator(), priced=lambda _: True), lambda: 0)
+
+
 def admit(next_: Handler, parts: Parts) -> Made:
     layer = Admit(
         next_, policies={}, shared=parts.places, clock=parts.clock, notes=parts.notes.append
@@ -196,6 +202,7 @@ STACK: Final[tuple[Maker, ...]] = (
     observe,
     exact_cache,
     coalesce,
+    bound,
     admit,
     rescue,
     fallback,

@@ -94,6 +94,7 @@ def test_an_access_line_explains_the_call(out: io.StringIO, *, as_json: bool) ->
         "output_tokens": 3,
         "cache_read_tokens": 0,
         "cache_write_tokens": 0,
+        "cost_nano_usd": 0,
     }
 
 

@@ -17,6 +17,7 @@ from sidecard.core.errors import (
     UpstreamThrottled,
     UpstreamUnavailable,
 )
+from sidecard.core.event import Usage
 from sidecard.upstream import classify
 from sidecard.upstream.transport import Misconfigured, Phase, TransportFault
 from sidecard.upstream.wire.failure import Kind, WireFailure, malformed
@@ -223,3 +224,38 @@ def test_what_cannot_be_sent() -> None:
     error = classify.from_misconfigured(Misconfigured("no key"), target="model-1")
     assert type(error) is UpstreamMisconfigured
     assert (error.message, error.target) == ("no key", "model-1")
+
+
+def fault(phase: Phase) -> UpstreamError:
+    lost = TransportFault(phase, "lost")
+    error = classify.from_fault(lost, target="t")
+    error.__cause__ = lost
+    return error
+
+
+def answered(status: int) -> UpstreamError:
+    return classify.from_status(status, {}, b"", target="t", wall=0.0)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 429, 500, 503, 529])
+def test_an_error_of_the_api_is_free(status: int) -> None:
+    """It bills no request that it answers with an error's status."""
+    assert classify.is_free(answered(status))
+
+
+@pytest.mark.parametrize("status", [200, 302, 408, 502, 504, 524])
+def test_what_a_gateway_lost_may_have_been_billed(status: int) -> None:
+    """Nor does an answer that makes no sense say that the upstream did nothing."""
+    assert not classify.is_free(answered(status))
+
+
+def test_a_lost_connection_is_free_only_before_it_was_one() -> None:
+    """What may have been read, or has told what it used, may have been billed."""
+    assert classify.is_free(fault(Phase.CONNECT))
+    assert not classify.is_free(fault(Phase.SEND))
+    assert not classify.is_free(fault(Phase.READ))
+    begun = answered(529)
+    begun.usage = Usage(5, 1)
+    assert not classify.is_free(begun)
+    assert not classify.is_free(TimeoutError())
+    assert classify.is_free(classify.from_misconfigured(Misconfigured("no key"), target="t"))

@@ -40,8 +40,10 @@ def headers_of(head: Head, request_id: str) -> dict[str, str]:
 
 
 def cost_of(trail: Trail) -> dict[str, str]:
-    """Return how often was tried, as it is known when the answer is whole."""
-    return {"x-sidecard-attempts": str(trail.sent)}
+    """Return how often was tried and what that cost, as it is known when the answer is whole."""
+    cost = trail.cost_nano_usd
+    priced = {} if cost is None else {"x-sidecard-cost-nano-usd": str(cost)}
+    return {"x-sidecard-attempts": str(trail.sent), **priced}
 
 
 def whole(message: Message) -> bytes:

@@ -1,10 +1,17 @@
 """Token counts as the upstream writes them, made safe to add up."""
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Final
 
 from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject, JsonValue
+
+UNKNOWN: Final = "?"
+"""No model's name: whose usage it is, and whether it is billed, this version can't tell."""
+
+_SHARED: Final = ("inference_geo", "speed")
+"""What a whole usage object says of its steps, too."""
 
 _MOST: Final = 2**53
 """No count is larger: what JSON keeps exactly, and sums of a few stay within an int64."""
@@ -33,7 +40,29 @@ def usage_of(raw: JsonValue) -> Usage:
         cache_write_1h_tokens=write_1h,
         web_search_requests=_count(tools, "web_search_requests") if tools else 0,
         raw=raw,
+        apart=tuple(_apart(raw)) if raw.get("iterations") else (),
     )
+
+
+def _apart(raw: JsonObject) -> Iterator[tuple[str, Usage]]:
+    """Yield what the totals leave out, of the steps that a request took (anthropic/types/beta).
+
+    A step of sampling is in the totals; one of compaction is not, nor one of an advisor,
+    which is another model's. What any other kind costs isn't known.
+    """
+    steps = raw["iterations"]
+    for step in steps if isinstance(steps, list) else [steps]:
+        kind = step.get("type") if isinstance(step, dict) else None
+        if kind == "message":
+            continue
+        shared = _SHARED if kind == "compaction" else _SHARED[:1]
+        own = {key: raw[key] for key in shared if key in raw}
+        usage = usage_of({**own, **{k: step[k] for k in step if k != "iterations"}} if kind else {})
+        model = step.get("model") if kind == "advisor_message" else None
+        if kind == "compaction":
+            yield "", usage
+        else:
+            yield model if isinstance(model, str) and model else UNKNOWN, usage
 
 
 def _count(raw: Any, key: str) -> int:  # noqa: ANN401  # whatever the upstream sent

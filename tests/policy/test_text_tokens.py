@@ -1,0 +1,65 @@
+"""The guess at a text's tokens against reference counts, of two generations of models.
+
+The counts are ctok's (`scripts/tokens.py`); none of these texts was among those it was fitted to.
+`pytest -s` prints how far off it is for each.
+"""
+
+import json
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from sidecard.policy.estimate import MARGIN, Guess
+from sidecard.policy.text_tokens import text_tokens
+
+HERE = Path(__file__).parent
+COUNTS: dict[str, dict[str, int]] = json.loads((HERE / "token_counts.json").read_text())
+GENERATIONS = ("3.0", "4.8")
+CJK = {"chinese", "chinese_traditional", "japanese", "korean"}
+CODE = {"python", "typescript", "rust", "sql", "json", "yaml", "html"}
+
+
+def guess(name: str) -> Guess:
+    text = (HERE / f"texts/{name}.txt").read_text(encoding="utf-8")
+    return Guess([{"role": "user", "content": [{"type": "text", "text": text}]}], {})
+
+
+def off(name: str, generation: str) -> float:
+    """Return by what share the guess is above the count (or below it, when negative)."""
+    return guess(name).expected / COUNTS[name][generation] - 1
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("name", COUNTS)
+def test_no_text_has_more_than_the_most(name: str, generation: str) -> None:
+    """With its margin the guess is never below the count, in any language, code or data."""
+    assert guess(name).most(1.0) >= COUNTS[name][generation]
+    assert guess(name).expected * (1 + MARGIN) <= 3 * COUNTS[name][generation]
+
+
+def test_the_guess_is_near() -> None:
+    """For the current models it is within a third for each text, and within a tenth on average."""
+    table = {name: [off(name, generation) for generation in GENERATIONS] for name in COUNTS}
+    print()  # noqa: T201  # the report that `-s` shows
+    for name, (older, newer) in table.items():
+        print(f"{name:20} {older:+7.0%} (3.0) {newer:+7.0%} (4.8)")  # noqa: T201
+    current = [shares[1] for shares in table.values()]
+    assert max(map(abs, current)) < 0.35
+    assert abs(mean(current)) < 0.1
+    for kind in (CJK, CODE):
+        assert abs(mean([table[name][1] for name in kind])) < 0.15
+
+
+def test_every_text_has_its_count() -> None:
+    """The counts are of the texts that there are."""
+    assert {path.stem for path in (HERE / "texts").glob("*.txt")} == COUNTS.keys()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "é", "語", "🙂", "\x00", "\x7f", "\ud800", "\uffff", " \n\t"]
+)
+def test_every_character_counts_and_none_breaks_it(text: str) -> None:
+    """Whatever it is made of, twice the text has twice the tokens, and some text has some."""
+    assert (text_tokens(text) > 0) == bool(text)
+    assert text_tokens(text * 2) == pytest.approx(2 * text_tokens(text))

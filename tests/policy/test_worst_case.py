@@ -1,0 +1,57 @@
+"""The worst case of a call: what it asks for decides at which prices."""
+
+import pytest
+
+from sidecard.core.call import Call
+from sidecard.policy.estimator import Estimator
+from sidecard.policy.pricing import Price, Prices, Rates, Terms
+from sidecard.policy.worst_case import terms, worst_case
+from tests.support.script import a_call
+
+MARKED = {"type": "ephemeral", "ttl": "1h"}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+PRICES = Prices({"m": Price(Rates(1_000_000, 10_000_000, 1, 2_000_000, 3_000_000), us_percent=110)})
+
+
+def asking(**parameters: object) -> Call:
+    return a_call(parameters={"max_tokens": 100, **parameters})
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (asking(), Terms(writes_cache=False)),
+        (asking(cache_control=MARKED), Terms(writes_cache=True)),
+        (asking(tools=[{"name": "t", "cache_control": MARKED}]), Terms(writes_cache=True)),
+        (
+            asking(system=[{"type": "text", "text": "a", "cache_control": MARKED}]),
+            Terms(writes_cache=True),
+        ),
+        (asking(speed="fast"), Terms(writes_cache=False, fast=True)),
+        (asking(inference_geo="global"), Terms(writes_cache=False, anywhere=True)),
+        (asking(inference_geo="us"), Terms(writes_cache=False)),
+        (asking(tools=[SEARCH]), Terms(writes_cache=False, searches=10)),
+        (
+            asking(tools=[{**SEARCH, "max_uses": 3}, {**SEARCH, "max_uses": "x"}]),
+            Terms(writes_cache=False, searches=13),
+        ),
+    ],
+)
+def test_what_a_call_asks_for_is_known(call: Call, expected: Terms) -> None:
+    """Caching anywhere in the question, speed, place and searches are seen."""
+    assert terms(call, Estimator()) == expected
+
+
+def test_it_is_tokens_times_prices() -> None:
+    """Its upper estimate at the dearest price of input, all of max_tokens, and the US share."""
+    estimator, call, cached = Estimator(), asking(), asking(cache_control=MARKED)
+    tokens = estimator.upper(call, "m")
+    plain = worst_case(call, "m", prices=PRICES, estimator=estimator)
+    assert plain == -(-(tokens * 1 + 100 * 10) * 110 // 100)
+    dearer = worst_case(cached, "m", prices=PRICES, estimator=estimator)
+    assert dearer == -(-(tokens * 3 + 100 * 10) * 110 // 100)
+
+
+def test_without_a_price_there_is_none() -> None:
+    """What can't be bounded isn't made up."""
+    assert worst_case(asking(), "x", prices=PRICES, estimator=Estimator()) is None
