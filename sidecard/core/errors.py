@@ -52,7 +52,7 @@ class SidecardError(Exception):
     """
 
     retryable: ClassVar[bool] = False
-    moves_on: ClassVar[bool] = False
+    moves_on: bool = False
     blame: ClassVar[Blame]
 
     def __init__(
@@ -116,9 +116,25 @@ class Overloaded(SidecardError):
 
 
 class BudgetExhausted(SidecardError):
-    """A budget has no room for the call's worst case; a cheaper target's may still fit."""
+    """A budget has no room for what the attempt may cost at most.
+
+    `moves_on` where a cheaper target's may still fit. `budget` is the budget's name.
+    """
 
     blame = Blame.LOCAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        budget: str = "",
+        moves_on: bool = False,
+        retry_after_s: float | None = None,
+        target: str = "",
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, target=target)
+        self.budget = budget
+        self.moves_on = moves_on
 
 
 class RateLimited(SidecardError):

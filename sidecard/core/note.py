@@ -6,6 +6,7 @@ Layers know no log and no metric; they say what happened, once, where it happene
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sidecard.core.ledger import LedgerOpened, LedgerOut, LedgerSetAside
 from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
 
 
@@ -114,6 +115,33 @@ class Shed:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetCrossed:
+    """So many percent of a budget are spent: noted once in a window for each of its accounts.
+
+    `of` is the account's, such as a tenant, empty where there is one for all;
+    `spent` and `limit` are amounts in words.
+    """
+
+    budget: str
+    of: str
+    percent: int
+    spent: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRefused:
+    """An attempt was refused, as it may cost `need`, and the budget has no room for that."""
+
+    request_id: str
+    tenant: str
+    route: str
+    target: str
+    budget: str
+    need: str
+
+
 Note: TypeAlias = (
     BreakerChanged
     | GateClosed
@@ -126,6 +154,11 @@ Note: TypeAlias = (
     | Misconfigured
     | StreamRescued
     | Shed
+    | BudgetCrossed
+    | BudgetRefused
+    | LedgerOpened
+    | LedgerOut
+    | LedgerSetAside
     | StoreOpened
     | StoreOut
     | StoreSetAside

@@ -5,7 +5,9 @@ So a call that ends at its deadline, or whose caller leaves, still tells what it
 """
 
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 from sidecard.core.event import Usage
 
@@ -34,19 +36,40 @@ class Attempt:
     cost_nano_usd: int | None = None
 
 
+class Watch:
+    """Sees the attempt that is made by what this task awaits, where a call has two at one time."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self) -> None:
+        self.attempt: Attempt | None = None
+
+
+_WATCH: Final[ContextVar[Watch | None]] = ContextVar("watch", default=None)
+
+
+def watch() -> Watch:
+    """Return what sees the next attempt of this task, in place of any other watch."""
+    watching = Watch()
+    _WATCH.set(watching)
+    return watching
+
+
 class Trail:
     """The attempts of one call. Shared by the call's copies, within one event loop.
 
     `queued_s` is how long the call waited for its permit.
+    `charged_nano_usd` is what its attempts cost so far, or may cost at most.
     `guess` is kept by who guesses how long a question is: its messages, and what it found.
     """
 
-    __slots__ = ("_attempts", "guess", "queued_s", "sent")
+    __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent")
 
     def __init__(self) -> None:
         self._attempts: list[Attempt] = []
         self.sent = 0
         self.queued_s = 0.0
+        self.charged_nano_usd = 0
         self.guess: tuple[object, object] | None = None
 
     def begin(self, target: str, now: float) -> Attempt:
@@ -54,6 +77,8 @@ class Trail:
         attempt = Attempt(len(self._attempts) + 1, target, now)
         self._attempts.append(attempt)
         self.sent += 1
+        if (watching := _WATCH.get()) is not None:
+            watching.attempt = attempt
         return attempt
 
     def skip(self, target: str, now: float, error: str) -> None:

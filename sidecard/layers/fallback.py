@@ -11,6 +11,7 @@ from sidecard.core.call import Call, LastResort
 from sidecard.core.clock import Clock
 from sidecard.core.errors import (
     BreakerOpen,
+    BudgetExhausted,
     DeadlineExceeded,
     RateLimited,
     SidecardError,
@@ -22,7 +23,7 @@ from sidecard.core.note import Misconfigured, MovedOn
 from sidecard.core.ports import NoteSink, StaleAnswers
 from sidecard.core.reply import Head, Reply, Source
 
-_SKIPS: Final = (BreakerOpen, RateLimited)
+_SKIPS: Final = (BreakerOpen, RateLimited, BudgetExhausted)
 """What says that a target wasn't asked at all."""
 
 

@@ -105,7 +105,7 @@ def _details(error: BaseException, arrival: Arrival) -> list[Detail]:
         details.append(DebugInfo(detail=error.raw[:_RAW_CHARS]))
     if isinstance(error, errors.BudgetExhausted):
         failure = QuotaFailure()
-        failure.violations.add(subject=error.target, description=error.message)
+        failure.violations.add(subject=error.budget or error.target, description=error.message)
         details.append(failure)
     return details
 

@@ -16,6 +16,7 @@ from sidecard.store.codec import Codec, Damaged, Unreadable
 from sidecard.store.desk import Desk
 from sidecard.store.keeper import Keeper, Pace
 from sidecard.store.place import Place
+from sidecard.store.shelf import Shelf
 from sidecard.store.trees import minute_of
 
 MIN_BYTES: Final = 4 * 1024 * 1024
@@ -45,7 +46,7 @@ class DiskStore:
         if max_bytes < MIN_BYTES:
             raise ValueError(f"max_bytes is {max_bytes:,}, the least is {MIN_BYTES:,}")
         self._waiting_bytes = min(_MAX_WAITING_BYTES, max_bytes // 8)
-        self._place = Place(folder, max_bytes=max_bytes, say=say)
+        self._place = Place(folder, max_bytes=max_bytes, say=say, make=_shelf)
         self._desk = Desk(self._waiting_bytes)
         self._codec = Codec(cipher)
         self._keeper = Keeper(
@@ -125,3 +126,7 @@ class DiskStore:
 
     def __repr__(self) -> str:
         return f"<DiskStore, {self._keeper!r}, {self._desk!r}>"
+
+
+def _shelf(folder: Path, map_bytes: int) -> Shelf:
+    return Shelf(folder, map_bytes=map_bytes)

@@ -31,8 +31,9 @@ from sidecard.store.audit import Stopped
 from sidecard.store.cipher import BadKeyFile
 from sidecard.store.codec import Codec
 from sidecard.store.desk import Desk, do
+from sidecard.store.environment import Cut
 from sidecard.store.place import Place, Taken
-from sidecard.store.shelf import Cut, Shelf
+from sidecard.store.shelf import Shelf
 from sidecard.store.write import Counts, Writer
 
 OPENING: Final = "it is being opened"
@@ -64,7 +65,7 @@ class Keeper:
 
     def __init__(
         self,
-        place: Place,
+        place: Place[Shelf],
         desk: Desk,
         codec: Codec,
         *,

@@ -14,13 +14,13 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import lmdb
 
-from sidecard.core.store import StoreSetAside, StoreSink
+from sidecard.core.store import StoreSetAside
 from sidecard.store.audit import audit
-from sidecard.store.shelf import DATA, Shelf
+from sidecard.store.environment import DATA, Environment
 from sidecard.store.trees import Foreign
 
 _OWNER: Final = "owner.lock"
@@ -37,22 +37,37 @@ _BROKEN: Final = (
 )
 
 
+Opened = TypeVar("Opened", bound=Environment)
+
+
 class Taken(Exception):
     """Another process has the folder."""
 
 
-class Place:
-    """For the thread that writes. `set_aside` counts the files that were."""
+class Place(Generic[Opened]):
+    """For the thread that writes. `set_aside` counts the files that were.
 
-    def __init__(self, folder: Path, *, max_bytes: int, say: StoreSink) -> None:
+    `make` opens what is to be found in the folder, in a map of so many bytes;
+    it raises `lmdb.Error`, `OSError` or `Foreign`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        say: Callable[[StoreSetAside], None],
+        make: Callable[[Path, int], Opened],
+    ) -> None:
         self.folder = folder
+        self._make = make
         self.max_bytes = max_bytes
         self._say = say
         self._lock = -1
         self.set_aside = 0
 
-    def open(self, wall: float, stop: Callable[[], bool]) -> Shelf:
-        """Return the shelf, empty where nothing usable was found.
+    def open(self, wall: float, stop: Callable[[], bool]) -> Opened:
+        """Return what is open, empty where nothing usable was found.
 
         `wall` names what is set aside. Raises `OSError`, `lmdb.Error`, `Taken` or `Stopped`.
         """
@@ -62,16 +77,16 @@ class Place:
             self._put_aside(data, why, wall)
         (self.folder / _LOCKS).unlink(missing_ok=True)
         try:
-            shelf = Shelf(self.folder, map_bytes=self.max_bytes)
+            opened = self._make(self.folder, self.max_bytes)
         except _BROKEN as error:
             self._put_aside(data, str(error), wall)
-            shelf = Shelf(self.folder, map_bytes=self.max_bytes)
+            opened = self._make(self.folder, self.max_bytes)
         for name in (DATA, _LOCKS):
             (self.folder / name).chmod(0o600)
-        return shelf
+        return opened
 
     def clear(self) -> None:
-        """Remove all that is kept here, set aside or not; no shelf may be open.
+        """Remove all that is kept here, set aside or not; nothing may be open.
 
         Raises `OSError` or `Taken`.
         """

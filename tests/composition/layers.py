@@ -12,6 +12,7 @@ from sidecard.layers.admit import Admit
 from sidecard.layers.answers import Answers
 from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
+from sidecard.layers.budget import Spend
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
@@ -23,6 +24,8 @@ from sidecard.layers.retry import Retry
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Permit, Refusal
+from sidecard.policy.budget import Amounts, Budget, Unit
+from sidecard.policy.budget_window import Per, Rolling
 from sidecard.policy.estimator import Estimator
 from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
@@ -30,6 +33,7 @@ from sidecard.policy.hedge import HedgePolicy
 from sidecard.policy.keeping import KeepingPolicy
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
+from sidecard.policy.ledger import Ledger
 from sidecard.policy.retry_budget import RetryBudget
 from sidecard.store.memory import MemoryStore
 from tests.support.clock import ManualClock
@@ -73,6 +77,7 @@ class Parts:
         self.budget = RetryBudget(ratio=0.2, floor_per_s=1.0)
         self.times = Keyed(lambda _: LatencyQuantiles())
         self.retry = RetryPolicy(max_attempts=2, base_s=1.0, max_delay_s=1.0)
+        self.ledger = Ledger([Budget("all", Unit.DOLLARS, 1_000_000, Rolling(Per.HOUR))])
         self.places = AdmissionPolicy(in_flight=4, queue=2)
 
 
@@ -182,6 +187,22 @@ def hedge(next_: Handler, parts: Parts) -> Made:
     return Made(layer, lambda: layer.hedging)
 
 
+def spend(next_: Handler, parts: Parts) -> Made:
+    layer = Spend(
+        next_,
+        ledger=parts.ledger,
+        worst_of=lambda _: Amounts(1_000, 100),
+        clock=parts.clock,
+        notes=parts.notes.append,
+    )
+
+    def held() -> int:
+        now = parts.clock.wall()
+        return parts.ledger.open + sum(found.reserved for found in parts.ledger.standings(now))
+
+    return Made(layer, held)
+
+
 def guard(next_: Handler, parts: Parts) -> Made:
     layer = Break(next_, breaker_of=parts.breakers, usual_s=lambda _: None, clock=parts.clock)
     return Made(layer, lambda: sum(breaker.out for _, breaker in parts.breakers))
@@ -208,6 +229,7 @@ STACK: Final[tuple[Maker, ...]] = (
     fallback,
     retry,
     hedge,
+    spend,
     guard,
     rate_limit,
 )

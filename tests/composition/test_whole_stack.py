@@ -89,7 +89,10 @@ def judge(world: World, caller: Caller) -> None:
 @settings(max_examples=300)
 @given(st.lists(ACTS, min_size=4, max_size=30), st.lists(STEPS, min_size=8, max_size=40))
 async def test_nothing_is_lost_or_left(acts: list[Act], steps: list[Step]) -> None:
-    """Each call ends once, by its deadline, and whole if it says so; then nothing is held."""
+    """Each call ends once, by its deadline, and whole if it says so; then nothing is held.
+
+    Whoever wanted their answers: the attempts that were made are those that are paid for.
+    """
     before = asyncio.all_tasks()
     world = World(acts)
     await play(world, steps)
@@ -100,4 +103,8 @@ async def test_nothing_is_lost_or_left(acts: list[Act], steps: list[Step]) -> No
     assert [stream.closed for stream in world.upstream.streams if stream.closed != 1] == []
     assert world.upstream.most <= world.parts.places.in_flight
     assert world.upstream.late == []
+    wall = world.clock.wall()
+    spent = {found.budget.name: found.spent for found in world.parts.ledger.standings(wall)}
+    assert spent.get("bites", 0) <= 9_000
+    assert spent.get("counts", 0) == world.upstream.sent.total()
     assert asyncio.all_tasks() == before

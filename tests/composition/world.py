@@ -26,13 +26,21 @@ from sidecard.core.event import (
 )
 from sidecard.core.reply import Head, Reply, Source
 from sidecard.policy.admission import AdmissionPolicy
+from sidecard.policy.budget import Beyond, Budget, Unit
+from sidecard.policy.budget_window import Per, Rolling
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.keyed import Keyed
+from sidecard.policy.ledger import Ledger
 from tests.composition.layers import STACK, Parts, Sent, stacked
 from tests.support.clock import ManualClock
 from tests.support.script import Hang, ScriptedStream, a_call
 
 A, B = Target("claude-a"), Target("claude-b")
+BUDGETS: Final = (
+    Budget("bites", Unit.DOLLARS, 9_000, Rolling(Per.MINUTE), beyond=Beyond.STEP_DOWN),
+    Budget("counts", Unit.CALLS, 1, Rolling(Per.MONTH), beyond=Beyond.WARN),
+)
+"""An attempt costs 1,000; one of them lets nine be made in a minute, the other counts them all."""
 SORRY: Final = "not now"
 SETTLED: Final = 30
 """Turns of the event loop after which nobody has anything to do before the clock turns."""
@@ -228,6 +236,7 @@ class World:
         self.upstream = Upstream(acts, self.clock)
         self.parts = Parts(self.clock, slow_s=4.0, slow_rate=1.0)
         self.parts.places = AdmissionPolicy(in_flight=3, queue=2)
+        self.parts.ledger = Ledger(BUDGETS)
         self.parts.gates = Keyed(lambda _: Gate(LimitsPolicy(4, 1_000_000, 1_000_000)))
         self.stack, self.held = stacked(Sent(self.upstream, self.clock), self.parts, *STACK)
         self.callers: list[Caller] = []

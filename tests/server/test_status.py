@@ -98,11 +98,14 @@ def test_bad_requests_name_their_fields() -> None:
 
 
 def test_a_budget_is_a_quota() -> None:
-    """QuotaFailure says which budget had no room."""
-    _, found = details(errors.BudgetExhausted("team-a is spent", target="claude-test"))
-    quota = found["QuotaFailure"]
+    """QuotaFailure says which budget had no room, RetryInfo when it will."""
+    _, found = details(errors.BudgetExhausted("no room", budget="team-a", retry_after_s=60.0))
+    quota, retry = found["QuotaFailure"], found["RetryInfo"]
     assert isinstance(quota, QuotaFailure)
-    assert quota.violations[0].description == "team-a is spent"
+    assert isinstance(retry, RetryInfo)
+    [violation] = quota.violations
+    assert (violation.subject, violation.description) == ("team-a", "no room")
+    assert retry.retry_delay.ToSeconds() == 60
 
 
 def test_invalid_output_shows_its_raw_text() -> None:

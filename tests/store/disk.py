@@ -1,9 +1,10 @@
 """A disk store to test, which keeps what it said."""
 
 import asyncio
+import resource
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from sidecard.core.store import StoreNote
@@ -81,3 +82,14 @@ async def opened(disk: Disk) -> AsyncIterator[Disk]:
         yield disk
     finally:
         await disk.store.aclose()
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes: holds for root, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import lmdb
@@ -16,20 +15,9 @@ import pytest
 from sidecard.core.store import Purge, StoreFailed, StoreOpened, StoreOut, StoreSetAside
 from sidecard.store.keeper import Pace
 from tests.store.conformance import MAX_BYTES, NOW, a_key, an_entry
-from tests.store.disk import QUICK, Disk, opened
+from tests.store.disk import QUICK, Disk, full_disk, opened
 
 SELDOM = Pace(gather_s=0.002, retry_s=0.02, look_s=30, tidy_s=30, touch_s=30)
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `size` bytes: holds for root, too."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @asynccontextmanager

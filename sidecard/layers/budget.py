@@ -1,0 +1,213 @@
+"""Spend: every attempt reserves the most that it can cost, and settles what it did cost.
+
+Inside fallback, retries and hedges, so that each of their attempts is paid for,
+also those whose answer nobody wanted; outside the breaker and the rate limit,
+so that what they hold back costs nothing.
+
+What comes back of a reservation when an attempt ends:
+
+- all of it, where nothing was sent, or nothing billed: the upstream answered with an error's
+  status, or it was never reached;
+- what it didn't use, when its answer is whole and says what it used;
+- nothing in every other case: a stream that broke or was left in the middle, a timeout,
+  an answer without usage. The upstream may have billed more than it could report.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from sidecard.core.call import Call
+from sidecard.core.clock import Clock
+from sidecard.core.errors import BudgetExhausted
+from sidecard.core.event import Usage
+from sidecard.core.handler import Handler
+from sidecard.core.ledger import Balance, Book, Holding, LedgerFailed, Used
+from sidecard.core.note import BudgetRefused
+from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.ports import NoteSink
+from sidecard.core.reply import Reply
+from sidecard.core.trail import Attempt, Watch, watch
+from sidecard.policy.budget import Amounts, Facts
+from sidecard.policy.ledger import Ledger, Refusal, Reservation, amount_text
+
+_MAX_COST: Final = "max_cost_nano_usd"
+_OUT_S: Final = 5.0
+
+
+class Spend:
+    """State: the ledger's. Safe to share.
+
+    `worst_of` gives the most that an attempt can cost. `book` keeps what was spent, None for
+    nowhere; with `closed` nothing is sent that it can't keep. `counts_unpriced`: what has no
+    price is more than any limit in dollars; else it is free.
+    """
+
+    def __init__(
+        self,
+        next_: Handler,
+        *,
+        ledger: Ledger,
+        worst_of: Callable[[Call], Amounts],
+        clock: Clock,
+        notes: NoteSink,
+        book: Book | None = None,
+        closed: bool = True,
+        counts_unpriced: bool = True,
+    ) -> None:
+        self._next = next_
+        self._ledger = ledger
+        self._worst_of = worst_of
+        self._clock = clock
+        self._notes = notes
+        self._book = book
+        self._closed = closed
+        self._counts_unpriced = counts_unpriced
+
+    def __call__(self, call: Call) -> Awaitable[Reply]:
+        """Pass the call on with its worst case reserved; raises `BudgetExhausted` without room."""
+        if not self._ledger.budgets and call.max_cost_nano_usd is None:
+            return self._next(call)
+        return self._paid(call)
+
+    async def _paid(self, call: Call) -> Reply:
+        worst = self._worst_of(call)
+        self._bound(call, worst)
+        facts = Facts(call.tenant, call.route.name, call.labels)
+        reservation = self._ledger.reserve(facts, worst, self._clock.wall())
+        if isinstance(reservation, Refusal):
+            raise self._refusal(call, reservation)
+        call.trail.charged_nano_usd += worst.nano_usd or 0
+        seen = watch()
+        try:
+            if self._book is not None and reservation.charges:
+                await self._keep(self._book, call, reservation)
+            reply = await self._next(call)
+        except BaseException:
+            self._failed(call, reservation, seen.attempt)
+            raise
+        reply.on_end(partial(self._ended, call, reservation, seen))
+        return reply
+
+    async def _keep(self, book: Book, call: Call, reservation: Reservation) -> None:
+        """Have it written down before anything is sent."""
+        try:
+            await book.reserved(_holding(call, reservation))
+        except LedgerFailed as failed:
+            if self._closed:
+                why = f"budgets can't be kept, so nothing is spent: {failed}"
+                target = call.target.name
+                raise BudgetExhausted(why, retry_after_s=_OUT_S, target=target) from None
+
+    def _bound(self, call: Call, worst: Amounts) -> None:
+        """Keep all attempts of the call within what it may cost."""
+        most = call.max_cost_nano_usd
+        if most is None or (worst.nano_usd is None and not self._counts_unpriced):
+            return
+        target = call.target.name
+        if worst.nano_usd is None:
+            raise self._told(call, f"the price of {target} isn't known", _MAX_COST)
+        if call.trail.charged_nano_usd + worst.nano_usd > most:
+            left = most - call.trail.charged_nano_usd
+            may = f"an attempt at {target} may cost {worst.nano_usd:,} nano-US-dollars"
+            raise self._told(call, f"{may}, and the call may cost {left:,} more", _MAX_COST)
+
+    def _told(
+        self,
+        call: Call,
+        why: str,
+        budget: str,
+        *,
+        moves_on: bool = True,
+        retry_after_s: float | None = None,
+    ) -> BudgetExhausted:
+        target = call.target.name
+        self._notes(
+            BudgetRefused(call.request_id, call.tenant, call.route.name, target, budget, why)
+        )
+        return BudgetExhausted(
+            f"{budget}: {why}",
+            budget=budget,
+            moves_on=moves_on,
+            retry_after_s=retry_after_s,
+            target=target,
+        )
+
+    def _refusal(self, call: Call, refusal: Refusal) -> BudgetExhausted:
+        budget, target = refusal.budget, call.target.name
+        if refusal.need is None:
+            why = f"the price of {target} isn't known, and dollars are limited"
+        elif refusal.at is None:
+            need = amount_text(budget.unit, refusal.need)
+            why = f"an attempt at {target} may take {need}, which is more than the whole budget"
+        else:
+            need = amount_text(budget.unit, refusal.need)
+            why = f"there is no room for an attempt at {target}, which may take {need}"
+        wait_s = None if refusal.at is None else max(refusal.at - self._clock.wall(), 0.001)
+        return self._told(call, why, budget.name, moves_on=refusal.steps_down, retry_after_s=wait_s)
+
+    def _failed(self, call: Call, reservation: Reservation, attempt: Attempt | None) -> None:
+        """Settle an attempt that showed nothing."""
+        if attempt is None or attempt.cost_nano_usd == 0:
+            self._ledger.release(reservation)
+            call.trail.charged_nano_usd -= reservation.worst.nano_usd or 0
+            if self._book is not None and reservation.charges:
+                self._book.ended(reservation.number, (), None)
+        else:
+            self._settle(call, reservation, attempt, whole=False)
+
+    def _ended(self, call: Call, reservation: Reservation, seen: Watch, outcome: Outcome) -> None:
+        """Settle an attempt that committed, when its handler has said what it cost."""
+        whole = outcome.ending is Ending.COMPLETED
+        self._settle(call, reservation, seen.attempt, whole=whole)
+
+    def _settle(
+        self, call: Call, reservation: Reservation, attempt: Attempt | None, *, whole: bool
+    ) -> None:
+        worst = reservation.worst
+        cost = None if attempt is None else attempt.cost_nano_usd
+        usage = None if attempt is None else attempt.usage
+        known = usage is not None and (whole or cost is not None)
+        tokens = tokens_of(usage) if usage is not None and known else worst.tokens
+        balances = self._ledger.settle(reservation, Amounts(cost, tokens))
+        charged = (worst.nano_usd or 0) if cost is None else cost
+        call.trail.charged_nano_usd += charged - (worst.nano_usd or 0)
+        if self._book is not None:
+            guessed = int(not known or cost is None)
+            used = _used(call, usage or Usage(), charged, guessed)
+            self._book.ended(reservation.number, balances, used)
+
+    def __repr__(self) -> str:
+        return f"<Spend, {self._ledger!r}>"
+
+
+def tokens_of(usage: Usage) -> int:
+    """Return all tokens that were used, of input and output, cached or not, for whatever step."""
+    own = usage.input_tokens + usage.output_tokens
+    own += usage.cache_read_tokens + usage.cache_write_tokens
+    return own + sum([tokens_of(apart) for _, apart in usage.apart])
+
+
+def _used(call: Call, usage: Usage, nano_usd: int, guessed: int) -> Used:
+    return Used(
+        call.tenant,
+        call.route.name,
+        call.target.name,
+        guessed=guessed,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        nano_usd=nano_usd,
+    )
+
+
+def _holding(call: Call, reservation: Reservation) -> Holding:
+    amounts = tuple(
+        [
+            Balance(budget.identity, own.values, slot.span.start, amount, own.until(slot))
+            for budget, own, slot, amount in reservation.charges
+        ]
+    )
+    used = _used(call, Usage(), reservation.worst.nano_usd or 0, 1)
+    return Holding(reservation.number, amounts, used)

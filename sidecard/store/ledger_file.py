@@ -1,0 +1,197 @@
+"""The ledger's file: what was spent, what is open, and what was used by the hour.
+
+    spent    account and start of a slot → what was spent in it
+    open     number of an attempt → what it may cost, and what it counts as in `usage` if it stays
+    usage    hour, tenant, route and model → what was used
+    about    the format
+
+A batch is one transaction. So whoever opens the file finds each attempt in `open`,
+with what it may cost at most, or in `spent` with what it did cost, and never in neither.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sidecard.core.jsonio import JsonValue
+from sidecard.core.ledger import Balance, Holding, UsageQuery, Used, summed
+from sidecard.store.environment import Environment
+from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.trees import Foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import lmdb
+
+FORMAT: Final = b"ledger 1"
+MAP_BYTES: Final = 1 << 30
+MOST_ROWS: Final = 500_000
+_ROUND: Final = 2_000
+_NUMBER: Final = struct.Struct(">Q")
+_HOUR: Final = struct.Struct(">I")
+
+
+class LedgerFile(Environment):
+    """For the thread that writes."""
+
+    def __init__(self, folder: Path, map_bytes: int = MAP_BYTES) -> None:
+        """Open or create; raises `lmdb.Error`, `OSError` or `Foreign`."""
+        super().__init__(folder, map_bytes=map_bytes)
+        try:
+            self._check()
+            self._spent = self.env.open_db(b"spent")
+            self._open = self.env.open_db(b"open")
+            self._usage = self.env.open_db(b"usage")
+            self.measure()
+        except BaseException:
+            self.close()
+            raise
+        self._swept = b""
+
+    def take_over(self, wall: float) -> "tuple[list[Balance], int]":
+        """Count as spent what a process left open; return all that is spent, and how many it left.
+
+        Raises `lmdb.Error`, `Cut` or `Foreign`.
+        """
+        spent: dict[bytes, Balance] = {}
+        with self._writing() as txn:
+            for key, data in _all(txn, self._spent):
+                balance = _balance(data)
+                if balance.until > wall:
+                    spent[key] = balance
+            left = [_holding(data) for _, data in _all(txn, self._open)]
+            for holding in left:
+                for amount in holding.amounts:
+                    key = _spent_key(amount)
+                    before = spent[key].spent if key in spent else 0
+                    spent[key] = amount._replace(spent=before + amount.spent)
+                    txn.put(key, _packed(spent[key]), db=self._spent)
+                used = holding.used
+                self._add(txn, UsageKey(int(wall) // 3600, *used.whose), used)
+            txn.drop(self._open, delete=False)
+        return list(spent.values()), len(left)
+
+    def commit(self, batch: Batch) -> None:
+        """Keep a batch, all of it or nothing; raises `lmdb.Error` or `Cut`."""
+        with self._writing() as txn:
+            if batch.anew:
+                txn.drop(self._open, delete=False)
+                txn.drop(self._spent, delete=False)
+            for number in batch.closed:
+                txn.delete(_NUMBER.pack(number), db=self._open)
+            for number, holding in batch.opened.items():
+                txn.put(_NUMBER.pack(number), _packed(holding), db=self._open)
+            for balance in batch.balances.values():
+                txn.put(_spent_key(balance), _packed(balance), db=self._spent)
+            for key, used in batch.used.items():
+                self._add(txn, key, used)
+
+    def usage(self, query: UsageQuery) -> list[Used]:
+        """Return what was used since the hour of a moment, summed up; raises `lmdb.Error`."""
+        hours = _HOUR.pack(max(0, min(int(query.since) // 3600, 2**32 - 1)))
+        with self.begin() as txn, txn.cursor(self._usage) as cursor:
+            rows = _from(cursor, hours)
+            return summed((_used(data) for _, data in rows), query.by)
+
+    def tidy(self, wall: float, keep_s: float, most_rows: int = MOST_ROWS) -> None:
+        """Remove some of what nobody asks for any more; raises `lmdb.Error` or `Cut`."""
+        oldest = _HOUR.pack(max(0, int(wall - keep_s) // 3600))
+        with self._writing() as txn:
+            with txn.cursor(self._spent) as cursor:
+                some = list(islice(_from(cursor, self._swept), _ROUND))
+            self._swept = some[-1][0] + b"\0" if len(some) == _ROUND else b""
+            for key, data in some:
+                if _balance(data).until <= wall:
+                    txn.delete(key, db=self._spent)
+            surplus = txn.stat(self._usage)["entries"] - most_rows
+            with txn.cursor(self._usage) as cursor:
+                rows = [key for key, _ in islice(_from(cursor, b""), _ROUND)]
+            for number, key in enumerate(rows):
+                if number < surplus or key < oldest:
+                    txn.delete(key, db=self._usage)
+
+    def _check(self) -> None:
+        about = self.env.open_db(b"about")
+        with self.env.begin(about, write=True) as txn:
+            txn.put(b"format", FORMAT, overwrite=False)
+            found = txn.get(b"format")
+        if found != FORMAT:
+            raise Foreign(f"its format is {found!r}, this version's {FORMAT!r}")
+
+    @contextmanager
+    def _writing(self) -> "Iterator[lmdb.Transaction[bytes]]":
+        with self.begin(write=True) as txn:
+            yield txn
+        self.measure()
+
+    def _add(self, txn: "lmdb.Transaction[bytes]", key: UsageKey, used: Used) -> None:
+        names = json.dumps(key[1:]).encode()
+        row = _HOUR.pack(key.hour) + blake2b(names, digest_size=16).digest()
+        before = txn.get(row, db=self._usage)
+        if before is not None:
+            used = _used(before).plus(used)
+        txn.put(row, _packed(used), db=self._usage)
+
+
+def _all(txn: "lmdb.Transaction[bytes]", tree: "lmdb._Database") -> Iterator[tuple[bytes, bytes]]:
+    with txn.cursor(tree) as cursor:
+        yield from cursor.iternext() if cursor.first() else ()
+
+
+def _from(cursor: "lmdb.Cursor[bytes]", start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    if cursor.set_range(start) if start else cursor.first():
+        yield from cursor.iternext()
+
+
+def _spent_key(balance: Balance) -> bytes:
+    whose = json.dumps([balance.identity, balance.values]).encode()
+    return blake2b(whose, digest_size=16).digest() + _NUMBER.pack(max(balance.start, 0))
+
+
+def _packed(record: "Sequence[object]") -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _balance(data: bytes) -> Balance:
+    return _made_balance(_parsed(data))
+
+
+def _made_balance(found: JsonValue) -> Balance:
+    match found:
+        case [str(identity), [*values], int(start), int(spent), int(until)]:
+            return Balance(identity, tuple(map(str, values)), start, spent, until)
+    raise Foreign("what was spent can't be read")
+
+
+def _holding(data: bytes) -> Holding:
+    match _parsed(data):
+        case [int(number), [*amounts], [*used]]:
+            made = tuple([_made_balance(amount) for amount in amounts])
+            return Holding(number, made, _made_used(used))
+    raise Foreign("what was open can't be read")
+
+
+def _used(data: bytes) -> Used:
+    return _made_used(_parsed(data))
+
+
+def _made_used(found: JsonValue) -> Used:
+    match found:
+        case [str(tenant), str(route), str(model), *numbers]:
+            counts = [number for number in numbers if isinstance(number, int)]
+            return Used(tenant, route, model, *counts[: len(Used().counts)])
+    raise Foreign("what was used can't be read")
+
+
+def _parsed(data: bytes) -> JsonValue:
+    try:
+        found: JsonValue = json.loads(data)
+    except ValueError as error:
+        raise Foreign("a record is damaged") from error
+    return found

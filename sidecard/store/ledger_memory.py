@@ -1,0 +1,49 @@
+"""The ledger's book where there is no disk for it: what was used, until the process ends."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sidecard.core.clock import Clock
+from sidecard.core.ledger import Balance, Holding, UsageQuery, Used, summed
+from sidecard.store.ledger_desk import LedgerDesk, UsageKey
+
+_MOST_ROWS: Final = 20_000
+
+
+class MemoryBook:
+    """A `Book` that forgets. What was spent is in the accounts alone."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.why = ""
+        self._clock = clock
+        self._desk = LedgerDesk()
+        self._rows: dict[UsageKey, Used] = {}
+
+    async def reserved(self, holding: Holding) -> None:
+        """Return at once: a process that is killed forgets everything."""
+
+    def ended(self, number: int, balances: Iterable[Balance], used: Used | None) -> None:
+        """Add what was used to its hour; the oldest go when there are too many."""
+        del number, balances
+        if used is None:
+            return
+        self._desk.close(0, (), used, self._clock.wall())
+        rows = self._rows
+        for key, more in self._desk.take()[0].used.items():
+            rows[key] = rows[key].plus(more) if key in rows else more
+        while len(rows) > _MOST_ROWS:
+            del rows[next(iter(rows))]
+
+    async def usage(self, query: UsageQuery) -> list[Used]:
+        """Sum it up."""
+        first = int(query.since) // 3600
+        return summed([used for key, used in self._rows.items() if key.hour >= first], query.by)
+
+    async def flush(self) -> None:
+        """Return at once."""
+
+    async def aclose(self) -> None:
+        """Forget."""
+
+    def __repr__(self) -> str:
+        return f"<MemoryBook, {len(self._rows)} rows>"
