@@ -20,6 +20,7 @@ from sidecard.core.ports import CallSink, NoteSink
 from sidecard.layers.admit import Admit
 from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
+from sidecard.layers.budget import Spend
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
@@ -29,7 +30,7 @@ from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.layers.shortcut import Shortcut
-from sidecard.opening import open_store, open_transport
+from sidecard.opening import open_book, open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
@@ -65,8 +66,8 @@ class Stack(NamedTuple):
     cache: ExactCache
 
 
-def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink) -> Stack:
-    """Return the handler that answers calls, put together from the inside out."""
+def _asking(client: Client, state: State, notes: NoteSink) -> Handler:
+    """Return what asks one target, from the inside out."""
     clock = state.clock
     # One attempt at one target: nothing is returned before its first content is in hand.
     stack: Handler = Upstream(client, limits_of=state.limits, cost_of=state.cost_of, clock=clock)
@@ -74,6 +75,17 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
     stack = RateLimit(stack, gate_of=state.gates, notes=notes, clock=clock)
     # A target that fails too often, or too slowly, is left alone for a while.
     stack = Break(stack, breaker_of=state.breakers, usual_s=state.usual_s, clock=clock)
+    # Whatever is sent is paid for: its worst case is set aside before, and the rest given back.
+    stack = Spend(
+        stack,
+        ledger=state.ledger,
+        worst_of=state.worst_of,
+        book=state.book,
+        closed=state.closed,
+        counts_unpriced=state.counts_unpriced,
+        clock=clock,
+        notes=notes,
+    )
     # An attempt that is late gets company, where a route wants it, and the first answer counts.
     stack = Hedge(
         stack,
@@ -84,7 +96,7 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
         notes=notes,
     )
     # What may be gone at the next attempt is tried again, as far as budget and deadline allow.
-    stack = Retry(
+    return Retry(
         stack,
         policies=state.retry,
         budget=state.retry_budget,
@@ -93,6 +105,13 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
         notes=notes,
         chance=random.random,
     )
+
+
+def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink) -> Stack:
+    """Return the handler that answers calls, put together from the inside out."""
+    clock = state.clock
+    # One target is asked, and asked again, as far as limits and budgets allow.
+    stack = _asking(client, state, notes)
     # When a target is given up the next one is asked, and then what may stand in for an answer.
     stack = Fallback(stack, clock=clock, notes=notes, stale=state.answers.stale)
     # A stream that breaks in the middle goes on at another target, if that is wanted.
@@ -128,6 +147,8 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         notes = Notes(NoteLog(clock))
         store = await closing.enter_async_context(open_store(config, notes=notes, clock=clock))
         state = State(config, notes=notes, clock=clock, store=store, origin=_origin(config, means))
+        opening = open_book(config, state.ledger, notes=notes, clock=clock)
+        state.book = await closing.enter_async_context(opening)
         built = build_server(config, transport, state, notes=notes, as_json=as_json)
         server, told = built.server, built.told
         built.lag.start()
@@ -206,7 +227,8 @@ def build_server(
         found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
         return {**found, **metrics.summary(), "recent": recent.told()}
 
-    told_of = Told(told, metrics.page, lambda: server.unready)
+    usage = state.book.usage if state.book else None
+    told_of = Told(told, metrics.page, lambda: server.unready, usage)
     http = _http(config, state, stack.handler, count, metrics.rpc)
     return Built(server, told_of, stack.cache, lag, http)
 

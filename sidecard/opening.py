@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,8 +14,10 @@ from sidecard.config.schema import Config
 from sidecard.config.simulate import KEY_VARIABLE
 from sidecard.config.simulate import Upstream as Means
 from sidecard.core.clock import Clock
+from sidecard.core.ledger import Balance, Book, LedgerFailed, LedgerNote
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store, StoreNote
+from sidecard.policy.ledger import Ledger
 from sidecard.store.memory import MemoryStore
 from sidecard.upstream.direct import Direct
 from sidecard.upstream.keys import FileKey, FixedKey, KeySource
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 _MEMORY_BYTES: Final = 33_554_432
 """What a store in memory takes at most, as it adds to what the daemon itself takes."""
+
+_OPEN_S: Final = 10.0
+"""How long the daemon waits for its ledger before it serves without, as is configured for that."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +94,53 @@ async def open_store(config: Config, *, notes: NoteSink, clock: Clock) -> AsyncI
         yield store
     finally:
         await store.aclose()
+
+
+@asynccontextmanager
+async def open_book(
+    config: Config, ledger: Ledger, *, notes: NoteSink, clock: Clock
+) -> AsyncIterator[Book | None]:
+    """Open the ledger's book, on disk where there is a `data_dir`, and close it at the end.
+
+    There is none without budgets. A disk that can't be used is said, and what becomes of calls
+    then is configured.
+    """
+    if not ledger.budgets:
+        yield None
+        return
+    # As above: lmdb, and all that goes with it.
+    from sidecard.store.ledger import DiskBook  # noqa: PLC0415
+    from sidecard.store.ledger_memory import MemoryBook  # noqa: PLC0415
+
+    if config.data_dir is None:
+        why = "with a data_dir, what was spent would outlive the daemon"
+        _log.warning("budgets are kept in memory", extra={"why": why})
+        yield MemoryBook(clock)
+        return
+    loop, foreign = asyncio.get_running_loop(), list[Balance]()
+
+    def say(note: LedgerNote) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody listens.
+            loop.call_soon_threadsafe(notes, note)
+
+    def merge(kept: Sequence[Balance]) -> list[Balance]:
+        foreign.extend(ledger.load(kept, clock.wall()))
+        return [*ledger.balances(), *foreign]
+
+    book = DiskBook(
+        Path(config.data_dir) / "ledger",
+        merge=merge,
+        clock=clock,
+        say=say,
+        keep_usage_s=config.budgets.usage_days * 86_400.0,
+    )
+    try:
+        # Nobody is to be refused because a file is just being opened.
+        with contextlib.suppress(LedgerFailed, TimeoutError):
+            await asyncio.wait_for(book.flush(), _OPEN_S)
+        yield book
+    finally:
+        await book.aclose()
 
 
 def _cipher(file: str | None) -> "Cipher | None":

@@ -6,20 +6,23 @@ so that routes that share a model share its breaker, its limits and what was lea
 
 import random
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sidecard.config import merged
+from sidecard.config.budget_list import budgets_of
 from sidecard.config.price_list import prices_of
 from sidecard.config.resilience import Admission
 from sidecard.config.schema import Config
-from sidecard.core.call import LastResort, Mode, Route, Target
+from sidecard.core.call import Call, LastResort, Mode, Route, Target
 from sidecard.core.clock import Clock
-from sidecard.core.note import BreakerChanged
+from sidecard.core.note import BreakerChanged, BudgetCrossed
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store
 from sidecard.layers.answers import Answers
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
+from sidecard.policy.budget import Amounts
 from sidecard.policy.concurrency import AdaptivePolicy
 from sidecard.policy.estimator import Estimator
 from sidecard.policy.fingerprint import Fingerprints
@@ -28,14 +31,20 @@ from sidecard.policy.hedge import HedgePolicy
 from sidecard.policy.keeping import KeepingPolicy
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
+from sidecard.policy.ledger import Crossed, Ledger, amount_text
 from sidecard.policy.retry_budget import RetryBudget
+from sidecard.policy.worst_case import worst_case
 from sidecard.store.memory import MemoryStore
 from sidecard.upstream.handler import Limits
+
+if TYPE_CHECKING:
+    from sidecard.core.ledger import Book
 
 
 class State:
     """Breakers, gates, latencies and policies by name, and the one retry budget.
 
+    `book` is where the ledger is kept, None for nowhere.
     `origin` names the upstream: what one answered isn't taken for another's.
     `routes` are the configured ones. Names that no configuration has get what is set for all.
     """
@@ -67,6 +76,14 @@ class State:
         self.prices = prices_of(config)
         self.cost_of = self.prices.cost
         self.estimator = Estimator()
+        self.counts_unpriced = config.prices.unknown != "allow"
+        self.ledger = Ledger(
+            budgets_of(config),
+            crossed=self._crossed,
+            counts_unpriced=self.counts_unpriced,
+        )
+        self.closed = config.budgets.on_ledger_failure == "closed"
+        self.book: Book | None = None
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
         self.keeping = Keyed(self._keeping, kept=names)
@@ -95,9 +112,22 @@ class State:
         """Whether a model may be called, as far as its price goes."""
         return self._config.prices.unknown != "refuse" or self.prices.find(model) is not None
 
+    def worst_of(self, call: Call) -> Amounts:
+        """Return the most that an attempt of the call can use and cost."""
+        model, estimator = call.target.name, self.estimator
+        tokens = estimator.upper(call, model) + call.parameters["max_tokens"]
+        cost = worst_case(call, model, prices=self.prices, estimator=estimator)
+        return Amounts(cost, tokens)
+
     def usual_s(self, target: str) -> float | None:
         """Return the 95th percentile of a target's first-event times, None until it is known."""
         return self.target_times(target).quantile(0.95)
+
+    def _crossed(self, crossed: Crossed) -> None:
+        budget = crossed.budget
+        spent, limit = (amount_text(budget.unit, n) for n in (crossed.spent, budget.limit))
+        of = " ".join(crossed.values)
+        self._notes(BudgetCrossed(budget.name, of, crossed.percent, spent, limit))
 
     def _breaker(self, model: str) -> Breaker:
         policy = BreakerPolicy(**merged.breaker_of(self._config, model).model_dump())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Final
 
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.store import StoreStats
@@ -10,7 +11,14 @@ from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
 from sidecard.policy.breaker import State as BreakerState
+from sidecard.policy.budget import Unit
+from sidecard.policy.standing import nearest, told
 from sidecard.state import State
+
+_NANO: Final = 1_000_000_000
+_MOST_TOLD: Final = 200
+_MOST_SHOWN: Final = 50
+"""Accounts of each budget, in the status and in the metrics: callers may make up tenants."""
 
 Gauge = tuple[str, dict[str, str], float]
 
@@ -41,6 +49,7 @@ def status(
         },
         "prices": {"version": state.prices.version},
         "estimator": state.estimator.status(),
+        "budgets": budgets(state),
         "retry_budget": state.retry_budget.status(now),
         "cache": {**asdict(state.store.stats()), "flights": coalesce.flights},
     }
@@ -76,7 +85,35 @@ def gauges(state: State, admit: Admit, coalesce: Coalesce, busy: int) -> Iterato
                 yield "sidecard_queued", {**route, "priority": priority}, float(waiting)
     yield "sidecard_retry_budget", {}, state.retry_budget.status(now)["left"]
     yield "sidecard_flights", {}, float(coalesce.flights)
+    yield from _spent(state)
     yield from _stored(state.store.stats())
+
+
+def budgets(state: State) -> JsonObject:
+    """Return how the budgets stand: of each those accounts that are nearest to their limit.
+
+    `why` says what keeps the ledger from being written, "" when nothing does.
+    """
+    wall = state.clock.wall()
+    found = nearest(state.ledger, wall, _MOST_TOLD)
+    return {
+        "why": state.book.why if state.book else "",
+        "open": state.ledger.open,
+        "accounts": [told(standing, wall) for standing in found],
+    }
+
+
+def _spent(state: State) -> Iterator[Gauge]:
+    if not state.ledger.budgets:
+        return
+    yield "sidecard_ledger_available", {}, float(state.book is None or not state.book.why)
+    for standing in nearest(state.ledger, state.clock.wall(), _MOST_SHOWN):
+        budget = standing.budget
+        labels = {"budget": budget.name, "of": " ".join(standing.values), "unit": budget.unit.value}
+        scale = _NANO if budget.unit is Unit.DOLLARS else 1
+        yield "sidecard_budget_spent", labels, standing.spent / scale
+        yield "sidecard_budget_reserved", labels, standing.reserved / scale
+        yield "sidecard_budget_limit", labels, budget.limit / scale
 
 
 def _stored(stats: StoreStats) -> Iterator[Gauge]:

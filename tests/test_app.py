@@ -9,6 +9,7 @@ from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
 from sidecard.layers.bound import Bound
 from sidecard.layers.breaker import Break
+from sidecard.layers.budget import Spend
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.exact_cache import ExactCache
 from sidecard.layers.fallback import Fallback
@@ -40,7 +41,7 @@ def test_the_order_of_the_stack() -> None:
         layer = getattr(layer, "_next", None)
     assert order == [
         Observe, ExactCache, Coalesce, Bound, Admit, Rescue, Fallback, Retry,
-        Hedge, Break, RateLimit, Upstream,
+        Hedge, Spend, Break, RateLimit, Upstream,
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ _DEFAULT: Final = "127.0.0.1:7412"
 _TIMEOUT_S: Final = 2.0
 _MOST_BYTES: Final = 4 << 20
 _OK: Final = 200
+_WHY_BYTES: Final = 200
 _PORTS: Final = 1 << 16
 INTERRUPTED, PIPE_CLOSED = 130, 141
 """Exit statuses of what a signal ended, as those of `sidecard call`."""
@@ -32,8 +33,9 @@ def show(
     *,
     part: Callable[[Document], Any],
     lines: Callable[[Any], Iterator[str]],
+    path: str = "/status.json",
 ) -> int:
-    """Ask, and print a part of the status document, as lines or as JSON.
+    """Ask, and print a part of a document, the status if no other, as lines or as JSON.
 
     Returns 0, 1 when nobody answers so, 2 for an address that is none.
     """
@@ -42,7 +44,7 @@ def show(
     if not host or not (port.isascii() and port.isdigit() and int(port) < _PORTS):
         return complain(arguments, f"{address} is no address; expected host:port", 2)
     try:
-        found = part(_ask(host.strip("[]"), int(port)))
+        found = part(_ask(host.strip("[]"), int(port), path))
         text = json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found))
         print(text, flush=True)
     except BrokenPipeError:
@@ -56,21 +58,26 @@ def show(
     return 0
 
 
-def _ask(host: str, port: int) -> Document:
-    """Return the status document; raises OSError, HTTPException or ValueError."""
+def _ask(host: str, port: int, path: str) -> Document:
+    """Return the document; raises OSError, HTTPException or ValueError."""
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", "/status.json")
+        connection.request("GET", path)
         answer = connection.getresponse()
         text = answer.read(_MOST_BYTES)
     finally:
         connection.close()
     if answer.status != _OK:
-        raise ValueError(f"it answers {answer.status} {answer.reason}")
+        raise ValueError(f"it answers {answer.status} {_why(text) or answer.reason}")
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("it isn't sidecard's")  # noqa: TRY004  # as other nonsense
     return document
+
+
+def _why(text: bytes) -> str:
+    """Return the first line of what was answered instead, as a terminal may show it."""
+    return cell(text[:_WHY_BYTES].decode("utf-8", "replace").partition("\n")[0])
 
 
 def section(found: Document, name: str) -> Document:

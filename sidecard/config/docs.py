@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sidecard.config.budgets import BudgetLimit, Budgets
 from sidecard.config.prices import ModelPrice, PriceList
 from sidecard.config.routes import Route, Target
 from sidecard.config.schema import Config
@@ -33,6 +34,11 @@ routes:
     cache: {ttl_s: 600}
 timeouts:
   total_s: 300
+budgets:
+  limits:
+    - {name: all, dollars: 500, per: month, zone: Europe/Berlin}
+    - {name: each-tenant, dollars: 20, per: day, tenant: "*", beyond: step_down}
+    - {name: tests, calls: 1000, per: hour, window: rolling, labels: {env: test}}
 prices:
   models:
     claude-internal-*: {input: 2.5, output: 12.5, cache_read: 0.25}
@@ -104,6 +110,8 @@ def _sections() -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+            if section is Budgets:
+                yield f"### A budget\n\n{getdoc(BudgetLimit)}\n\n{_table(BudgetLimit)}"
             if section is PriceList:
                 yield f"### A model's price\n\n{getdoc(ModelPrice)}\n\n{_table(ModelPrice)}"
         elif name != "routes":

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Final
 
+from sidecard.config.budget_list import mistakes as of_budgets
 from sidecard.config.kinds import is_loopback, split_address
 from sidecard.config.price_list import prices_of
 from sidecard.config.problems import Mistake, may_be_secret
@@ -30,6 +31,7 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     yield from _keeping(config)
     yield from _naming(config, tuple(names))
     yield from _pricing(config)
+    yield from of_budgets(config)
     yield from _order(config.timeouts)
     yield from of_routes(config, followed(config.timeouts))
 

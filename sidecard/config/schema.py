@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from sidecard.config.budgets import Budgets
 from sidecard.config.caching import Cache
 from sidecard.config.kinds import (
     AdminAddress,
@@ -203,5 +204,6 @@ class Config(Section):
     admission: Admission = Admission()
     hedge: Hedge = Hedge()
     cache: Cache = Cache()
+    budgets: Budgets = Budgets()
     prices: PriceList = PriceList()
     log: Log = Log()

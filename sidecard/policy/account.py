@@ -2,21 +2,14 @@
 
 What was reserved stays in the window that it was reserved in, whenever it is settled.
 
-Clocks step, so an account never goes by the clock alone.
-A calendar account keeps the window before the current one: a clock that was set forward by mistake
-and is set right finds there what was spent. One that is set back to before what was forgotten
-is taken to be in the oldest window known. So no step back gives a spent window's money again.
-A rolling account has a time of its own, which goes on with the wall clock and stands still
-while that steps back: what was spent leaves the window late then, and never early.
+Clocks step, so an account never goes by the clock alone:
+no step back may give a spent window's money again. How, each kind says itself.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
 
-from sidecard.policy.budget_window import Calendar, Rolling, Span, Window, sane
-
-_KEPT: Final = 2
+from sidecard.policy.budget_window import Span
 
 
 class Slot:
@@ -115,143 +108,3 @@ class Account:
     def __repr__(self) -> str:
         whose = " ".join(self.values) or "all"
         return f"<Account of {whose}, {self.spent:,} spent, {self.reserved:,} reserved>"
-
-
-class CalendarAccount(Account):
-    """One window counts: the one that the clock is in."""
-
-    __slots__ = ("_floor", "_now", "_window")
-
-    def __init__(self, values: tuple[str, ...], window: Calendar) -> None:
-        super().__init__(values)
-        self._window = window
-        self._now: Slot | None = None
-        self._floor = 0
-
-    def turn(self, wall: float) -> Slot:
-        """Go to the window of that moment, or to the oldest known where that is forgotten."""
-        now = self._now
-        if now is not None and now.span.start <= wall < now.span.end:
-            return now
-        span = self._window.span(wall)
-        found = self._slot(span.start)
-        if found is None:
-            found = next(iter(self._slots.values()))
-        if found is not now:
-            self._now = found
-            self.spent, self.reserved = found.spent, found.reserved
-        return found
-
-    def _slot(self, start: int) -> Slot | None:
-        slots = self._slots
-        if start not in slots:
-            if start < self._floor:
-                return None
-            self._insert(Slot(self._window.span(start)))
-            while len(slots) > _KEPT:
-                self._floor = slots.popitem(last=False)[0] + 1
-        return slots.get(start)
-
-    def load(self, start: int, spent: int) -> None:
-        """Add what was spent in a window; what was before the oldest of them is forgotten."""
-        super().load(start, spent)
-        self._floor = max(self._floor, next(iter(self._slots)))
-
-    def counts(self, slot: Slot) -> bool:
-        """Whether it is the current window."""
-        return slot is self._now
-
-    def room_at(self, need: int, limit: int) -> int | None:
-        """Return when the window ends."""
-        return None if need > limit or self._now is None else self._now.span.end
-
-    def until(self, slot: Slot) -> int:
-        """Return a window's length after its end: the clock may step back."""
-        return 2 * slot.span.end - slot.span.start
-
-    def tell(self, percent: int) -> int:
-        """Take note in the window itself."""
-        slot = self._now
-        if slot is None:
-            return percent
-        told, slot.told = slot.told, max(slot.told, percent)
-        return told
-
-
-class RollingAccount(Account):
-    """All slices that have not left the window count."""
-
-    __slots__ = ("_end", "_time", "_told", "_told_at", "_wall", "_window")
-
-    def __init__(self, values: tuple[str, ...], window: Rolling) -> None:
-        super().__init__(values)
-        self._window = window
-        self._time = 0.0
-        self._wall = 0.0
-        self._end = 0
-        self._told = 0
-        self._told_at = 0.0
-
-    def turn(self, wall: float) -> Slot:
-        """Go on by what the clock did, and drop the slices that have left the window."""
-        wall = sane(wall)
-        if not self._wall:
-            self._time = max(wall, self._time)
-        elif wall > self._wall:
-            self._time += wall - self._wall
-        self._wall = wall
-        slots = self._slots
-        if self._time >= self._end:
-            span = self._window.span(self._time)
-            self._end = span.end
-            slots.setdefault(span.start, Slot(span))
-            oldest = self._time - self._window.per.length_s
-            while (first := next(iter(slots.values()))).span.end <= oldest:
-                del slots[first.span.start]
-                self.spent -= first.spent
-                self.reserved -= first.reserved
-        return next(reversed(slots.values()))
-
-    def _slot(self, start: int) -> Slot:
-        """Return the slice; time is never before it, so that it leaves the window in order."""
-        span = self._window.span(start)
-        self._time = max(self._time, float(span.start))
-        self._end = 0
-        return self._slots.get(span.start) or self._insert(Slot(span))
-
-    def counts(self, slot: Slot) -> bool:
-        """Whether it has not left the window."""
-        return self._slots.get(slot.span.start) is slot
-
-    def room_at(self, need: int, limit: int) -> int | None:
-        """Return when enough will have left the window, if nothing more comes in."""
-        left = self.used
-        for slot in self._slots.values():
-            left -= slot.spent + slot.reserved
-            if left + need <= limit:
-                behind = self._wall - self._time
-                return int(slot.span.end + self._window.per.length_s + behind) + 1
-        return None
-
-    def until(self, slot: Slot) -> int:
-        """Return when it leaves the window: no later, as time is never behind the wall clock."""
-        return slot.span.end + self._window.per.length_s
-
-    def tell(self, percent: int) -> int:
-        """Take note for the length of a window from the last time that there was anything new."""
-        if self._time - self._told_at >= self._window.per.length_s:
-            self._told = 0
-        told = self._told
-        if percent > told:
-            self._told, self._told_at = percent, self._time
-        return told
-
-
-AnyAccount = CalendarAccount | RollingAccount
-
-
-def account(values: tuple[str, ...], window: Window) -> AnyAccount:
-    """Return an account with nothing in it."""
-    if isinstance(window, Calendar):
-        return CalendarAccount(values, window)
-    return RollingAccount(values, window)

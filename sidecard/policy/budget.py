@@ -84,6 +84,11 @@ class Scope:
         return tuple(found)
 
     @property
+    def divided(self) -> bool:
+        """Whether it has more than one account."""
+        return EACH in (self.tenant, self.route, *[value for _, value in self.labels])
+
+    @property
     def name(self) -> str:
         """What tells it from other scopes, in words."""
         parts = [f"tenant {self.tenant}"] if self.tenant is not None else []

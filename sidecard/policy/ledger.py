@@ -4,9 +4,6 @@ What is spent and reserved never exceeds a limit that refuses, as room is looked
 in one step, in all budgets of the attempt or in none.
 What isn't known is charged as the worst case, so that no account says less than was spent.
 An attempt that costs more than its worst case is the one way past a limit: it is counted as it is.
-
-Callers choose tenants and labels, so accounts are bounded:
-those beyond the bound share one, which is as strict to all of them together as to one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sidecard.core.ledger import Balance
-from sidecard.policy.account import AnyAccount, Slot, account
+from sidecard.policy.account import Account, Slot
+from sidecard.policy.accounts import Accounts
 from sidecard.policy.budget import Amounts, Beyond, Budget, Facts, Unit
 
-OTHERS: Final = "(others)"
 THRESHOLDS: Final = (100, 80, 50)
 _MOST: Final = 10_000
 
@@ -26,7 +23,7 @@ class Charge(NamedTuple):
     """What one budget has set aside for an attempt."""
 
     budget: Budget
-    account: AnyAccount
+    account: Account
     slot: Slot
     amount: int
 
@@ -89,42 +86,6 @@ class Crossed(NamedTuple):
     spent: int
 
 
-class _Accounts:
-    """The accounts of one budget."""
-
-    __slots__ = ("_full_until", "_limit", "budget", "found")
-
-    def __init__(self, budget: Budget, limit: int) -> None:
-        self.budget = budget
-        self.found: dict[tuple[str, ...], AnyAccount] = {}
-        self._limit = limit
-        self._full_until = 0.0
-
-    def get(self, values: tuple[str, ...], wall: float) -> AnyAccount:
-        """Return the account of these values, or that of all who came too late for their own."""
-        found = self.found
-        own = found.get(values)
-        if own is not None:
-            return own
-        if len(found) >= self._limit and not self._room(wall):
-            values = (OTHERS,) * len(values)
-            if values in found:
-                return found[values]
-        own = found[values] = account(values, self.budget.window)
-        return own
-
-    def _room(self, wall: float) -> bool:
-        """Forget what is idle; that is looked for once a minute."""
-        if wall < self._full_until < wall + 2 * 60:
-            return False
-        for values in [values for values, own in self.found.items() if own.idle(wall)]:
-            del self.found[values]
-        if len(self.found) < self._limit:
-            return True
-        self._full_until = wall + 60
-        return False
-
-
 class Ledger:
     """All accounts. Safe to share within one event loop.
 
@@ -142,7 +103,7 @@ class Ledger:
         most_accounts: int = _MOST,
     ) -> None:
         self.budgets = tuple(budgets)
-        self._books = [_Accounts(budget, most_accounts) for budget in budgets]
+        self._books = [Accounts(budget, most_accounts) for budget in budgets]
         self._by_identity = {books.budget.identity: books for books in self._books}
         self._crossed = crossed
         self._counts_unpriced = counts_unpriced
@@ -208,7 +169,7 @@ class Ledger:
         Thresholds that were reached then were told then.
         """
         foreign: list[Balance] = []
-        touched: dict[int, tuple[Budget, AnyAccount]] = {}
+        touched: dict[int, tuple[Budget, Account]] = {}
         for balance in balances:
             books = self._by_identity.get(balance.identity)
             if books is None:
@@ -237,7 +198,7 @@ class Ledger:
                 resets = own.room_at(books.budget.limit, books.budget.limit)
                 yield Standing(books.budget, own.values, own.spent, own.reserved, resets)
 
-    def _tell(self, budget: Budget, own: AnyAccount, percent: int) -> None:
+    def _tell(self, budget: Budget, own: Account, percent: int) -> None:
         reached = next((t for t in THRESHOLDS if t <= percent), 0)
         if own.tell(reached) < reached:
             self._crossed(Crossed(budget, own.values, reached, own.spent))
@@ -252,7 +213,7 @@ def _weight(refusal: Refusal) -> tuple[bool, bool, int]:
     return not refusal.steps_down, refusal.at is None, refusal.at or 0
 
 
-def _balance(budget: Budget, own: AnyAccount, slot: Slot) -> Balance:
+def _balance(budget: Budget, own: Account, slot: Slot) -> Balance:
     return Balance(budget.identity, own.values, slot.span.start, slot.spent, own.until(slot))
 
 

@@ -23,6 +23,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response
 from aiohttp.web_server import Server
 
+from sidecard.core.ledger import WHOSE, LedgerFailed, UsageQuery
 from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.told import Told
 
@@ -38,6 +39,7 @@ _SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # o
 _LONGEST_S: Final = 10.0
 _STOP_S: Final = 0.5
 _CONNECTIONS: Final = 64
+_LATEST: Final = 1e12
 _HEADER_BYTES: Final = 8_190
 _HEADERS: Final = 64
 _SAFE: Final = {
@@ -92,11 +94,12 @@ class AdminServer:
         self._listener: asyncio.Server | None = None
         self._server: _Server | None = None
         self._told = told
-        self._pages: dict[str, Callable[[BaseRequest], Response]] = {
+        self._pages: dict[str, Callable[[BaseRequest], Response | Awaitable[Response]]] = {
             "/metrics": self._metrics,
             "/healthz": lambda _: _text(200, "ok"),
             "/readyz": self._readyz,
             "/status.json": self._status,
+            "/usage.json": self._usage,
             "/": self._page,
         }
 
@@ -122,14 +125,15 @@ class AdminServer:
 
     async def _handle(self, request: BaseRequest) -> Response:
         try:
-            response = self._answer(request)
+            found = self._answer(request)
+            response = found if isinstance(found, Response) else await found
         except Exception:  # noqa: BLE001  # the daemon goes on, and the log says what is wrong
             _log.exception("a page failed", extra={"page": request.path})
             response = _text(500, "that failed; the daemon's log says why")
         response.force_close()
         return response
 
-    def _answer(self, request: BaseRequest) -> Response:
+    def _answer(self, request: BaseRequest) -> "Response | Awaitable[Response]":
         if not self._is_ours(request.host):
             return _text(421, f"{request.host[:100]!r} is no name of this server")
         page = self._pages.get(request.path)
@@ -155,6 +159,20 @@ class AdminServer:
         body = json.dumps(self._told.status(), indent=2, allow_nan=False).encode()
         return Response(body=body, headers={**_SAFE, "content-type": "application/json"})
 
+    async def _usage(self, request: BaseRequest) -> Response:
+        if self._told.usage is None:
+            return _text(404, "nothing is recorded without budgets; see budgets.limits")
+        try:
+            query = _query(request)
+            rows = await self._told.usage(query)
+        except ValueError:
+            told = f"expected since in seconds since 1970, and by of {', '.join(WHOSE)}"
+            return _text(400, told)
+        except LedgerFailed as failed:
+            return _text(503, f"the ledger can't be read: {failed}")
+        body = json.dumps({"since": query.since, "rows": [row._asdict() for row in rows]}).encode()
+        return Response(body=body, headers={**_SAFE, "content-type": "application/json"})
+
     def _page(self, _: BaseRequest) -> Response:
         text, policy = _page()
         headers = {**_SAFE, "content-type": "text/html; charset=utf-8"}
@@ -162,6 +180,15 @@ class AdminServer:
 
     def __repr__(self) -> str:
         return f"<AdminServer {self.address}>"
+
+
+def _query(request: BaseRequest) -> UsageQuery:
+    """Return what is asked for; raises ValueError."""
+    names = tuple([name for name in request.query.get("by", "").split(",") if name])
+    since = float(request.query.get("since", "0"))
+    if not set(names) <= set(WHOSE) or not 0 <= since < _LATEST:
+        raise ValueError(names)
+    return UsageQuery(since, names)
 
 
 @cache

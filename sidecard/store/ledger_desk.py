@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sidecard.core.ledger import Balance, Holding, Used
-from sidecard.policy.ledger import OTHERS
+from sidecard.policy.accounts import OTHERS
 
 if TYPE_CHECKING:
     import asyncio

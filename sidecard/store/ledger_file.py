@@ -18,15 +18,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sidecard.core.jsonio import JsonValue
-from sidecard.core.ledger import Balance, Holding, UsageQuery, Used, summed
+from sidecard.core.ledger import Balance, UsageQuery, Used, summed
 from sidecard.store.environment import Environment
 from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.ledger_records import balance_of, holding_of, packed, spent_key, used_of
 from sidecard.store.trees import Foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import lmdb
 
 FORMAT: Final = b"ledger 1"
@@ -62,16 +60,16 @@ class LedgerFile(Environment):
         spent: dict[bytes, Balance] = {}
         with self._writing() as txn:
             for key, data in _all(txn, self._spent):
-                balance = _balance(data)
+                balance = balance_of(data)
                 if balance.until > wall:
                     spent[key] = balance
-            left = [_holding(data) for _, data in _all(txn, self._open)]
+            left = [holding_of(data) for _, data in _all(txn, self._open)]
             for holding in left:
                 for amount in holding.amounts:
-                    key = _spent_key(amount)
+                    key = spent_key(amount)
                     before = spent[key].spent if key in spent else 0
                     spent[key] = amount._replace(spent=before + amount.spent)
-                    txn.put(key, _packed(spent[key]), db=self._spent)
+                    txn.put(key, packed(spent[key]), db=self._spent)
                 used = holding.used
                 self._add(txn, UsageKey(int(wall) // 3600, *used.whose), used)
             txn.drop(self._open, delete=False)
@@ -86,9 +84,9 @@ class LedgerFile(Environment):
             for number in batch.closed:
                 txn.delete(_NUMBER.pack(number), db=self._open)
             for number, holding in batch.opened.items():
-                txn.put(_NUMBER.pack(number), _packed(holding), db=self._open)
+                txn.put(_NUMBER.pack(number), packed(holding), db=self._open)
             for balance in batch.balances.values():
-                txn.put(_spent_key(balance), _packed(balance), db=self._spent)
+                txn.put(spent_key(balance), packed(balance), db=self._spent)
             for key, used in batch.used.items():
                 self._add(txn, key, used)
 
@@ -97,7 +95,7 @@ class LedgerFile(Environment):
         hours = _HOUR.pack(max(0, min(int(query.since) // 3600, 2**32 - 1)))
         with self.begin() as txn, txn.cursor(self._usage) as cursor:
             rows = _from(cursor, hours)
-            return summed((_used(data) for _, data in rows), query.by)
+            return summed((used_of(data) for _, data in rows), query.by)
 
     def tidy(self, wall: float, keep_s: float, most_rows: int = MOST_ROWS) -> None:
         """Remove some of what nobody asks for any more; raises `lmdb.Error` or `Cut`."""
@@ -107,7 +105,7 @@ class LedgerFile(Environment):
                 some = list(islice(_from(cursor, self._swept), _ROUND))
             self._swept = some[-1][0] + b"\0" if len(some) == _ROUND else b""
             for key, data in some:
-                if _balance(data).until <= wall:
+                if balance_of(data).until <= wall:
                     txn.delete(key, db=self._spent)
             surplus = txn.stat(self._usage)["entries"] - most_rows
             with txn.cursor(self._usage) as cursor:
@@ -135,8 +133,8 @@ class LedgerFile(Environment):
         row = _HOUR.pack(key.hour) + blake2b(names, digest_size=16).digest()
         before = txn.get(row, db=self._usage)
         if before is not None:
-            used = _used(before).plus(used)
-        txn.put(row, _packed(used), db=self._usage)
+            used = used_of(before).plus(used)
+        txn.put(row, packed(used), db=self._usage)
 
 
 def _all(txn: "lmdb.Transaction[bytes]", tree: "lmdb._Database") -> Iterator[tuple[bytes, bytes]]:
@@ -147,51 +145,3 @@ def _all(txn: "lmdb.Transaction[bytes]", tree: "lmdb._Database") -> Iterator[tup
 def _from(cursor: "lmdb.Cursor[bytes]", start: bytes) -> Iterator[tuple[bytes, bytes]]:
     if cursor.set_range(start) if start else cursor.first():
         yield from cursor.iternext()
-
-
-def _spent_key(balance: Balance) -> bytes:
-    whose = json.dumps([balance.identity, balance.values]).encode()
-    return blake2b(whose, digest_size=16).digest() + _NUMBER.pack(max(balance.start, 0))
-
-
-def _packed(record: "Sequence[object]") -> bytes:
-    return json.dumps(record, separators=(",", ":")).encode()
-
-
-def _balance(data: bytes) -> Balance:
-    return _made_balance(_parsed(data))
-
-
-def _made_balance(found: JsonValue) -> Balance:
-    match found:
-        case [str(identity), [*values], int(start), int(spent), int(until)]:
-            return Balance(identity, tuple(map(str, values)), start, spent, until)
-    raise Foreign("what was spent can't be read")
-
-
-def _holding(data: bytes) -> Holding:
-    match _parsed(data):
-        case [int(number), [*amounts], [*used]]:
-            made = tuple([_made_balance(amount) for amount in amounts])
-            return Holding(number, made, _made_used(used))
-    raise Foreign("what was open can't be read")
-
-
-def _used(data: bytes) -> Used:
-    return _made_used(_parsed(data))
-
-
-def _made_used(found: JsonValue) -> Used:
-    match found:
-        case [str(tenant), str(route), str(model), *numbers]:
-            counts = [number for number in numbers if isinstance(number, int)]
-            return Used(tenant, route, model, *counts[: len(Used().counts)])
-    raise Foreign("what was used can't be read")
-
-
-def _parsed(data: bytes) -> JsonValue:
-    try:
-        found: JsonValue = json.loads(data)
-    except ValueError as error:
-        raise Foreign("a record is damaged") from error
-    return found

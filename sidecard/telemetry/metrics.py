@@ -17,6 +17,8 @@ from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.note import (
     BreakerChanged,
+    BudgetCrossed,
+    BudgetRefused,
     GateClosed,
     HedgeEnded,
     Misconfigured,
@@ -51,6 +53,10 @@ GAUGES: Final = (
     Level("sidecard_info", "1 for the version that runs", ("version",)),
     Level("sidecard_prices_info", "1 for the price list that is in force", ("version",)),
     Level("sidecard_retry_budget", "Retries and hedges that the budget allows now"),
+    Level("sidecard_budget_spent", "What is spent of a budget", ("budget", "of", "unit")),
+    Level("sidecard_budget_reserved", "What attempts may take of it", ("budget", "of", "unit")),
+    Level("sidecard_budget_limit", "What may be spent of it", ("budget", "of", "unit")),
+    Level("sidecard_ledger_available", "1 while what is spent is kept, 0 while it can't be"),
     Level("sidecard_flights", "Calls that others who ask the same can join now"),
     Level("sidecard_cache_available", "1 while the answer cache takes entries, 0 while it can't"),
     Level("sidecard_cache_entries", "Answers in the cache"),
@@ -165,6 +171,16 @@ class Metrics:
             "Calls refused before anything was sent",
             ("layer", "route", "why"),
         )
+        self.budget_refused = Counts(
+            "sidecard_budget_refused_total",
+            "Attempts that a budget had no room for",
+            ("budget", "tenant", "target"),
+        )
+        self.budget_crossed = Counts(
+            "sidecard_budget_crossed_total",
+            "Times that so much of a budget was spent",
+            ("budget", "percent"),
+        )
         self.rescued = Counts(
             "sidecard_streams_rescued_total", "Broken streams that went on", ("target", "how")
         )
@@ -235,6 +251,10 @@ class Metrics:
             Misconfigured: lambda n: self.misconfigured.add(name(n.target)),
             TurnCame: lambda n: self.waits.add(n.waited_s, name(n.target)),
             GateClosed: lambda n: self.gate_closed.add(name(n.target)),
+            BudgetRefused: lambda n: self.budget_refused.add(
+                n.budget, self._tenants(n.tenant), name(n.target)
+            ),
+            BudgetCrossed: lambda n: self.budget_crossed.add(n.budget, str(n.percent)),
             Shed: lambda n: self.shed.add(n.layer, route(n.route), n.why),
             StreamRescued: lambda n: self.rescued.add(name(n.target), n.how),
             BreakerChanged: lambda n: self.breaker.add(name(n.target), n.after),

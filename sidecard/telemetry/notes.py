@@ -8,8 +8,11 @@ import logging
 from typing import Final
 
 from sidecard.core.clock import Clock
+from sidecard.core.ledger import LedgerOpened, LedgerOut, LedgerSetAside
 from sidecard.core.note import (
     BreakerChanged,
+    BudgetCrossed,
+    BudgetRefused,
     GateClosed,
     Hedged,
     HedgeEnded,
@@ -29,6 +32,7 @@ _log: Final = logging.getLogger("sidecard.layers")
 _MISCONFIGURED_S: Final = 60.0
 _GATE_S: Final = 1.0
 _SHED_S: Final = 10.0
+_HALF: Final = 50
 _KEYS: Final = 1_000
 """How many things are told apart in what was told lately: targets may be any number."""
 
@@ -54,6 +58,12 @@ class NoteLog:
             case Shed():
                 facts = {"layer": note.layer, "route": note.route, "why": note.why}
                 self._at_most_every(_SHED_S, logging.WARNING, "calls shed", facts)
+            case BudgetCrossed():
+                level = logging.WARNING if note.percent > _HALF else logging.INFO
+                _log.log(level, "budget crossed", extra=_facts(note))
+            case BudgetRefused():
+                facts = {"budget": note.budget, "tenant": note.tenant, "why": note.need}
+                self._at_most_every(_SHED_S, logging.WARNING, "budget refuses", facts)
             case HedgeEnded() | TurnCame():
                 pass  # Counted only.
             case _:
@@ -68,7 +78,9 @@ class NoteLog:
     def _at_most_every(
         self, every_s: float, level: int, event: str, facts: dict[str, object]
     ) -> None:
-        left_out = self._seldom.due((event, facts.get("target", facts.get("layer"))), every_s)
+        left_out = self._seldom.due(
+            (event, facts.get("target", facts.get("layer", facts.get("budget")))), every_s
+        )
         if left_out is not None:
             _log.log(level, event, extra={**facts, "left_out": left_out} if left_out else facts)
 
@@ -79,6 +91,9 @@ _EVENTS: Final[dict[type, tuple[int, str]]] = {
     RetriesEnded: (logging.DEBUG, "retries ended"),
     Hedged: (logging.DEBUG, "hedged"),
     MovedOn: (logging.DEBUG, "moved on"),
+    LedgerOpened: (logging.INFO, "ledger opened"),
+    LedgerOut: (logging.ERROR, "ledger out"),
+    LedgerSetAside: (logging.ERROR, "ledger file set aside"),
     StoreOpened: (logging.INFO, "cache opened"),
     StoreOut: (logging.WARNING, "cache out"),
     StoreSetAside: (logging.ERROR, "cache file set aside"),

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sidecard.core.ledger import Balance
+from sidecard.policy.accounts import OTHERS
 from sidecard.policy.budget import Amounts, Beyond, Budget, Facts, Scope, Unit
 from sidecard.policy.budget_window import Calendar, Per, Rolling
-from sidecard.policy.ledger import OTHERS, Crossed, Ledger, Refusal, Reservation
+from sidecard.policy.ledger import Crossed, Ledger, Refusal, Reservation
 
 NOON = 1_790_000_000.0
 HOUR = Calendar(Per.HOUR, ZoneInfo("UTC"))
@@ -101,7 +102,7 @@ def test_all_budgets_or_none() -> None:
         (Scope(tenant="*", route="fast"), [{("acme",): 1, ("zeta",): 1}]),
         (Scope(labels=(("team", "red"),)), [{(): 2}]),
         (Scope(labels=(("team", "*"),)), [{("red",): 2, ("blue",): 1, ("",): 2}]),
-        (Scope(tenant="nobody"), [{}]),
+        (Scope(tenant="nobody"), [{(): 0}]),
     ],
 )
 def test_scopes(scope: Scope, counts: list[dict[tuple[str, ...], int]]) -> None:
@@ -329,7 +330,7 @@ def test_another_limit_goes_on_with_what_was_spent() -> None:
         again = Ledger([budget])
         again.load(kept, NOON)
         found.append(standing(again))
-    assert found == [[(60, 0)], [], [], []]
+    assert found == [[(60, 0)], [(0, 0)], [(0, 0)], [(0, 0)]]
 
 
 def test_it_shows_what_it_holds() -> None:

@@ -22,7 +22,7 @@ from sidecard.core.ledger import (
     UsageQuery,
     Used,
 )
-from sidecard.policy.ledger import OTHERS
+from sidecard.policy.accounts import OTHERS
 from sidecard.store.environment import DATA
 from sidecard.store.ledger import DiskBook
 from sidecard.store.ledger_desk import Batch, UsageKey

@@ -1,0 +1,72 @@
+"""`sidecard budget`: what is spent of each budget, what attempts hold, and when it resets."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Final
+
+from sidecard.cli import show
+from sidecard.cli.show import Document, cell, duration, section, table
+
+NANO: Final = 1_000_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    show.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print; return 0, 1 when nobody answers so, 2 for an address that is none."""
+    return show.show(arguments, part=lambda found: section(found, "budgets"), lines=told)
+
+
+def told(budgets: Document) -> Iterator[str]:
+    """Yield the lines for people."""
+    if why := budgets.get("why"):
+        yield f"the ledger can't be written: {cell(why)}"
+        yield ""
+    found = budgets.get("accounts")
+    accounts = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    if not accounts:
+        yield "no budget counts anything yet; budgets.limits configures them"
+        return
+    yield from table(
+        (
+            "BUDGET",
+            "OF",
+            "WINDOW",
+            "LIMIT",
+            "SPENT",
+            "RESERVED",
+            "LEFT",
+            "USED",
+            "RESETS",
+            "BEYOND",
+        ),
+        [_account(account) for account in accounts],
+    )
+
+
+def _account(account: Document) -> tuple[str, ...]:
+    unit, limit, spent = account.get("unit"), account.get("limit"), account.get("spent")
+    resets, of = account.get("resets_in_s"), account.get("of")
+    share = "?"
+    if isinstance(limit, int) and isinstance(spent, int):
+        share = f"{100 * spent / limit:.0f} %" if limit else "-"
+    return (
+        cell(account.get("budget")),
+        " ".join(map(cell, of)) if isinstance(of, list) and of else cell(account.get("scope")),
+        cell(account.get("window")),
+        *[_amount(unit, account.get(name)) for name in ("limit", "spent", "reserved", "left")],
+        share,
+        "-" if resets is None else f"in {duration(resets)}",
+        cell(account.get("beyond")).replace("_", " "),
+    )
+
+
+def _amount(unit: object, amount: object) -> str:
+    if not isinstance(amount, int):
+        return "?"
+    if unit == "nano_usd":
+        return f"${amount / NANO:,.4f}"
+    return f"{amount:,} {cell(unit)}"
