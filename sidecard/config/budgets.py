@@ -18,7 +18,7 @@ def _zone(value: str) -> str:
 
     try:
         ZoneInfo(value)
-    except (OSError, ValueError):  # Unknown, or a name that is no path.
+    except (OSError, ValueError, KeyError):  # Unknown; or no path, or not one of a zone.
         raise told(
             "expected a time zone of the IANA's list, as Europe/Berlin, that this machine knows"
         ) from None
