@@ -23,7 +23,8 @@ class Accounts:
     def __init__(self, budget: Budget, limit: int) -> None:
         self.budget = budget
         self.found: dict[tuple[str, ...], Account] = {}
-        self._limit = limit
+        # A rolling account has sixty slices, where one by the calendar has two windows.
+        self._limit = limit if isinstance(budget.window, Calendar) else max(1, limit // 5)
         self._full_until = 0.0
         if not budget.scope.divided:
             self.get((), 0.0)  # So that it is shown before anything is spent.

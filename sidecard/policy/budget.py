@@ -5,7 +5,7 @@ A call that has no such label is counted as one whose label is empty, so that no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -100,7 +100,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One limit: `limit` is in nano-US-dollars, tokens or attempts, by `unit`."""
+    """One limit: `limit` is in nano-US-dollars, tokens or attempts, by `unit`.
+
+    `identity` is what its accounts are kept under: with another limit they go on, else they
+    are others. `hard`: nothing is spent beyond it.
+    """
 
     name: str
     unit: Unit
@@ -108,14 +112,11 @@ class Budget:
     window: Window
     scope: Scope = Scope()
     beyond: Beyond = Beyond.REFUSE
+    identity: str = field(init=False, repr=False)
+    hard: bool = field(init=False, repr=False)
 
-    @property
-    def identity(self) -> str:
-        """What its accounts are kept under: with another limit they go on, else they are others."""
+    def __post_init__(self) -> None:
+        """Work out once what every attempt asks for."""
         parts = (self.name, self.unit.value, self.window.name, self.scope.name)
-        return "; ".join(parts)
-
-    @property
-    def hard(self) -> bool:
-        """Whether nothing is spent beyond the limit."""
-        return self.beyond is not Beyond.WARN
+        object.__setattr__(self, "identity", "; ".join(parts))
+        object.__setattr__(self, "hard", self.beyond is not Beyond.WARN)

@@ -8,6 +8,7 @@ An attempt that costs more than its worst case is the one way past a limit: it i
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Final, NamedTuple
 
 from sidecard.core.ledger import Balance
@@ -190,10 +191,17 @@ class Ledger:
             for own in books.found.values():
                 yield from [_balance(books.budget, own, s) for s in own.slots() if s.spent]
 
-    def standings(self, wall: float) -> Iterator[Standing]:
-        """Yield how each account stands, the budgets in their order."""
+    def standings(self, wall: float, most: int | None = None) -> Iterator[Standing]:
+        """Yield how each account stands, the budgets in their order.
+
+        With `most`, of each budget no more than so many, those with most in use. Which they are
+        is known from when they were used last: to bring thousands up to date would take long.
+        """
         for books in self._books:
-            for own in books.found.values():
+            accounts: Iterable[Account] = books.found.values()
+            if most is not None:
+                accounts = nlargest(most, accounts, key=lambda own: own.used)
+            for own in accounts:
                 own.turn(wall)
                 resets = own.room_at(books.budget.limit, books.budget.limit)
                 yield Standing(books.budget, own.values, own.spent, own.reserved, resets)

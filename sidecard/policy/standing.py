@@ -6,13 +6,12 @@ from sidecard.policy.ledger import Ledger, Standing
 
 
 def nearest(ledger: Ledger, wall: float, most: int) -> list[Standing]:
-    """Return at most so many accounts of each budget, those that are nearest to their limit."""
-    found: dict[str, list[Standing]] = {budget.name: [] for budget in ledger.budgets}
-    for standing in ledger.standings(wall):
-        found[standing.budget.name].append(standing)
-    for standings in found.values():
-        standings.sort(key=lambda standing: -standing.spent - standing.reserved)
-    return [standing for standings in found.values() for standing in standings[:most]]
+    """Return at most so many accounts of each budget, the fullest first."""
+    order = {budget.name: place for place, budget in enumerate(ledger.budgets)}
+    return sorted(
+        ledger.standings(wall, most),
+        key=lambda found: (order[found.budget.name], -found.spent - found.reserved),
+    )
 
 
 def told(standing: Standing, wall: float) -> JsonObject:

@@ -122,7 +122,7 @@ def test_a_target_without_a_price_could_never_be_asked(
 ) -> None:
     """It is a mistake where dollars are limited, unless it is taken for free or only warned of."""
     budget = limits(f"{{name: a, dollars: 1, beyond: {beyond}}}")
-    text = "\n".join((budget, "routes: {default: {targets: [{model: m}]}}", more))
+    text = f"{budget}\nroutes: {{default: {{targets: [{{model: m}}]}}}}\n{more}"
     if number and beyond == "refuse":
         [problem] = refused(text)
         assert problem.startswith(
