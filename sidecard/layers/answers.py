@@ -47,6 +47,7 @@ class Answers:
         self._fingerprint_of = fingerprint_of
         self._clock = clock
         self._chance = chance
+        self.generation = 0
         self._unpacked_last: dict[bytes, tuple[bytes, Answer]] = {}
         self.policy_of = policy_of
 
@@ -89,8 +90,12 @@ class Answers:
         return answer
 
     def forget(self) -> None:
-        """Keep nothing in memory of what was looked up, as when answers are removed."""
+        """Hear that answers are removed: none in memory stays, and none under way is kept.
+
+        Which of those are meant isn't looked at: what isn't kept is asked once more.
+        """
         self._unpacked_last.clear()
+        self.generation += 1
 
     def key(self, call: Call) -> bytes:
         """Return what the call's answer is kept under."""
@@ -100,8 +105,10 @@ class Answers:
         """Whether an answer that ends so is one to be kept."""
         return keeps(self.policy_of(call.route.name), head, stop_reason)
 
-    def keep(self, call: Call, head: Head, message: Message) -> None:
-        """Keep a whole answer, if it is one to be kept."""
+    def keep(self, call: Call, head: Head, message: Message, generation: int | None = None) -> None:
+        """Keep a whole answer, if it is one to be kept; not one asked for before a removal."""
+        if generation is not None and generation != self.generation:
+            return
         if not self.wants(call, head, message.stop_reason):
             return
         value = pack(Answer(message, head.target, head.degraded))

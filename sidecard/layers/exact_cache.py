@@ -55,23 +55,26 @@ class ExactCache:
                 return self._answers.reply(found)
         if mode is CacheMode.ONLY:
             raise NotCached(_missing(call, enabled=policy.enabled))
+        generation = self._answers.generation
         reply = await self._next(call)
         if policy.enabled and mode is not CacheMode.BYPASS:
-            self._watch(call, reply)
+            self._watch(call, reply, generation)
         return reply
 
-    def _watch(self, call: Call, reply: Reply) -> None:
+    def _watch(self, call: Call, reply: Reply, generation: int) -> None:
         """Keep a reply's answer when it is whole."""
         if reply.head.source not in (Source.UPSTREAM, Source.COALESCED):
             return
         message = reply.at_hand
         if message is not None:
             # Paid for as it is, whether or not the caller stays to read it.
-            self._answers.keep(call, reply.head, message)
+            self._answers.keep(call, reply.head, message, generation)
         elif reply.outcome is None:
-            reply.on_end(partial(self._ended, call, reply, reply.record()))
+            reply.on_end(partial(self._ended, call, reply, reply.record(), generation))
 
-    def _ended(self, call: Call, reply: Reply, batches: list[Batch], outcome: Outcome) -> None:
+    def _ended(
+        self, call: Call, reply: Reply, batches: list[Batch], generation: int, outcome: Outcome
+    ) -> None:
         # Of those who share a stream one has it as the upstream's, and keeps it for all.
         if outcome.ending is not Ending.COMPLETED or reply.head.source is not Source.UPSTREAM:
             return
@@ -79,7 +82,7 @@ class ExactCache:
             return
         last = batches[-1][-1]
         if isinstance(last, Finished) and self._answers.wants(call, reply.head, last.stop_reason):
-            self._answers.keep(call, reply.head, fold(batches))
+            self._answers.keep(call, reply.head, fold(batches), generation)
 
     def _ask_anew(self, call: Call) -> None:
         key = self._answers.key(call)
@@ -105,9 +108,10 @@ class ExactCache:
         task.add_done_callback(done)
 
     async def _renew(self, call: Call) -> None:
+        generation = self._answers.generation
         reply = await self._refresh(call)
         message = await reply.message()
-        self._answers.keep(call, reply.head, message)
+        self._answers.keep(call, reply.head, message, generation)
 
     async def aclose(self) -> None:
         """Give up what is being asked for anew."""

@@ -56,8 +56,9 @@ class AdminServicer:
             request = _parse(payload)
             which = self._which(request)
             async with asyncio.timeout_at(arrival.deadline):
-                removed = await self._store.purge(which)
                 self._forget()
+                removed = await self._store.purge(which)
+                self._forget()  # What was looked up or asked for meanwhile.
         except TimeoutError:
             passed = DeadlineExceeded("the deadline passed; the purge goes on")
             await _fail(context, passed, arrival)

@@ -22,6 +22,8 @@ from sidecard.store.trees import minute_of
 MIN_BYTES: Final = 4 * 1024 * 1024
 _MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 _CLOSE_S: Final = 5.0
+_MAX_VOID: Final = 65_536
+"""Keys whose removal has no room to wait in yet: 6 MB."""
 
 
 class DiskStore:
@@ -59,9 +61,14 @@ class DiskStore:
             pace=pace or Pace(),
         )
         self._dropped = self._damaged = self._unreadable = 0
+        self._void: dict[bytes, None] = {}
 
     def get(self, key: bytes, now_wall: float) -> Stored | None:
         """Return what waits or is on disk; a record that is damaged is removed, and a miss."""
+        if key in self._void:
+            if self._desk.put(key, None):
+                del self._void[key]
+            return None
         waits, entry = self._desk.find(key)
         if waits:
             if entry is None:
@@ -84,8 +91,15 @@ class DiskStore:
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Hand it to the thread, or drop it: it is too large, or too much waits already."""
-        if len(entry.value) > self._waiting_bytes // 2 or not self._desk.put(key, entry):
-            self._dropped += 1
+        if len(entry.value) <= self._waiting_bytes // 2 and self._desk.put(key, entry):
+            self._void.pop(key, None)
+            return
+        self._dropped += 1
+        # What is there under the key is older than what was dropped, and not to be given again.
+        if not self._desk.put(key, None):
+            self._void[key] = None
+            if len(self._void) > _MAX_VOID:
+                del self._void[next(iter(self._void))]
 
     async def flush(self) -> None:
         """Return when the thread has done what it was handed before."""

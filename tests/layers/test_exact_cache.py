@@ -305,3 +305,14 @@ async def test_what_another_route_keeps_is_no_stricter_one_s() -> None:
     script.clock.advance(150)
     assert await told("loose") is Source.CACHE_EXACT
     assert await told("strict") is Source.UPSTREAM
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_what_is_under_way_when_answers_are_removed_is_not_kept(mode: Mode) -> None:
+    """Who was promised that they are gone finds none that was asked for before."""
+    bench = CacheBench(WHOLE, WHOLE)
+    reply = await bench.ask(mode=mode)
+    bench.layer._answers.forget()
+    await reply.message()
+    assert (await bench.told())[1] is Source.UPSTREAM
+    assert (await bench.told())[1] is Source.CACHE_EXACT

@@ -189,3 +189,13 @@ class StoreConformance:
         await store.aclose()
         await store.aclose()
         assert asyncio.all_tasks() == before
+
+    async def test_what_is_dropped_takes_the_older_with_it(self, store: Store) -> None:
+        """A newer answer that can't be kept doesn't leave the one before it to be given again."""
+        key = a_key()
+        store.put(key, an_entry(b"old"))
+        await store.flush()
+        store.put(key, an_entry(bytes(MAX_BYTES)))
+        assert store.get(key, NOW) is None
+        await store.flush()
+        assert store.get(key, NOW) is None
