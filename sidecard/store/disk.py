@@ -75,19 +75,20 @@ class DiskStore:
                 return None
             return Stored(entry.value, entry.created_at, entry.expires_at)
         record = self._keeper.read(key)
-        if record is None:
-            return None
+        stored = self._unpacked(key, record) if record is not None else None
+        if stored is not None:
+            self._desk.touch(key, minute_of(now_wall))
+        return stored
+
+    def _unpacked(self, key: bytes, record: bytes) -> Stored | None:
         try:
-            stored = self._codec.unpack(key, record)
+            return self._codec.unpack(key, record)
         except Damaged:
             self._damaged += 1
             self._desk.put(key, None)
-            return None
         except Unreadable:
             self._unreadable += 1
-            return None
-        self._desk.touch(key, minute_of(now_wall))
-        return stored
+        return None
 
     def put(self, key: bytes, entry: Entry) -> None:
         """Hand it to the thread, or drop it: it is too large, or too much waits already."""
