@@ -125,7 +125,7 @@ $(BUF): tools/package.json tools/package-lock.json
 	@command -v npm >/dev/null || { echo "sidecard: make check needs Node and npm for buf," \
 	    "which checks the contract, and for the schemas of the manifests (on Debian and Ubuntu: apt-get install npm);" \
 	    "make run and make test do without." >&2; exit 1; }
-	@echo "Installing buf and the schemas of Prometheus' operator into tools/node_modules"
+	@echo "Installing buf, the schemas of Prometheus' operator and Anthropic's SDK into tools/node_modules"
 	@cd tools && npm ci --ignore-scripts --no-update-notifier --loglevel=error --no-audit --no-fund
 	@touch $@
 

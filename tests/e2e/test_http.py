@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -15,27 +13,9 @@ from anthropic.types import TextBlock
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
-from tests.support.daemon import Daemon, running, settings
+from tests.support.endpoint import ASKED, FAILING, HELLO, MODEL, served
 from tests.support.rawserver import unused_port
 from tests.support.simulator import until
-
-MODEL = "claude-sonnet-5-5"
-HELLO: Any = [{"role": "user", "content": "please say something that takes a few words to say"}]
-ASKED: dict[str, Any] = {"model": MODEL, "max_tokens": 100, "messages": HELLO}
-
-
-@asynccontextmanager
-async def served(sim: Simulator, **more: str) -> AsyncIterator[tuple[Daemon, str]]:
-    """Run a daemon with the endpoint, and return it with its base URL."""
-    env = settings(sim.base_url) | {
-        "SIDECARD_RETRY__MAX_ATTEMPTS": "1",
-        "SIDECARD_LISTEN__HTTP": "127.0.0.1:0",
-        "SIDECARD_TIMEOUTS__TOTAL_S": "5",
-    }
-    env |= {f"SIDECARD_{name.upper()}": value for name, value in more.items()}
-    async with running(env) as daemon:
-        line = await daemon.logged("serving")
-        yield daemon, f"http://{line['http']}"
 
 
 def sdk(base_url: str, **more: Any) -> anthropic.AsyncAnthropic:
@@ -130,12 +110,11 @@ async def test_the_sdk_raises_its_own_errors(
     fault: dict[str, Any], kind: type[anthropic.APIStatusError], status: int, reason: str
 ) -> None:
     """With the reason in a header; and it tries nothing again that the daemon has tried."""
-    more = {
-        "routes__default__targets": '[{"model": "claude-sonnet-5-5"}]',
-        "timeouts__total_s": "1",
-        "breaker__mode": "disabled",
-    }
-    async with Simulator() as sim, served(sim, **more) as (_, base_url), sdk(base_url) as client:
+    async with (
+        Simulator() as sim,
+        served(sim, **FAILING) as (_, base_url),
+        sdk(base_url) as client,
+    ):
         sim.play(Script.of({**fault, "times": "always"}))
         with pytest.raises(anthropic.APIStatusError) as raised:
             await client.messages.create(**ASKED)
