@@ -107,8 +107,8 @@ def main(whose: str, port: str) -> None:
     """Do one job a line until the input ends."""
     with asyncio.Runner() as runner:
 
-        async def repeated(job: Callable[[str], Awaitable[int]], count: int, prompt: str) -> int:
-            return [await job(prompt) for _ in range(count)][-1]
+        async def each(job: Callable[[str], Awaitable[int]], count: int, prompt: str) -> set[int]:
+            return {await job(prompt) for _ in range(count)}
 
         async def made() -> AsyncJobs:
             return (of_async_sdk if whose == "async-sdk" else of_async_client)(port)
@@ -118,10 +118,10 @@ def main(whose: str, port: str) -> None:
         for line in sys.stdin:
             kind, count, prompt = line.rstrip("\n").split(" ", 2)
             if awaiting:
-                length = runner.run(repeated(awaiting[kind], int(count), prompt))
+                lengths = runner.run(each(awaiting[kind], int(count), prompt))
             else:
-                length = [blocking[kind](prompt) for _ in range(int(count))][-1]
-            sys.stdout.write(f"{length}\n")
+                lengths = {blocking[kind](prompt) for _ in range(int(count))}
+            sys.stdout.write(" ".join(map(str, lengths)) + "\n")
             sys.stdout.flush()
 
 

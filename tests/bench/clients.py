@@ -4,7 +4,7 @@ The SDK asks the mock upstream directly, the client asks a daemon that asks the 
 processor time of the calling process alone, all its threads. Run by hand; `docs/clients.md` has how
 and what came of it:
 
-    python -m tests.bench.clients [--rounds 7] [python python-async go typescript]
+    python -m tests.bench.clients [--rounds 7] [python python-async go typescript java rust]
 """
 
 import argparse
@@ -40,28 +40,51 @@ _JOBS: Final = {
 }
 """Calls in a round, their prompt, and the length of the text that each has to give."""
 
+_NO_SDK: Final = ("rust", "sdk")
+"""Anthropic has none."""
+
 Key = tuple[str, str, str]
 """A language, whose client ("sdk" or "client"), and a job."""
 
 
-def commands(whose: str, go: Path) -> dict[str, list[str]]:
-    """Return what makes calls in each language, but for the port."""
+def commands(whose: str, folder: Path) -> dict[str, list[str]]:
+    """Return what makes calls in each language, but for the port; `folder` has what was built."""
+    java = [str(folder / "java"), str(ROOT / "clients/java/target/classes")]
+    java += [str(ROOT / "clients/java/target/lib/*"), str(folder / "java/lib/*")]
     return {
         "python": module("calls", whose),
         "python-async": module("calls", f"async-{whose}"),
-        "go": [str(go), whose],
+        "go": [str(folder / "go"), whose],
         "typescript": ["node", str(ROOT / "clients/bench/calls.mjs"), whose],
+        "java": ["java", "-cp", ":".join(java), "Calls", whose],
+        "rust": [str(folder / "rust/release/sidecard-bench"), whose],
     }
 
 
-async def _built(folder: Path) -> Path:
-    to = folder / "bench"
-    build = await asyncio.create_subprocess_exec(
-        "go", "build", "-o", to, ".", cwd=ROOT / "clients/bench/go"
-    )
-    if await build.wait():
-        raise SystemExit("the Go program doesn't build")
-    return to
+def _builds(folder: Path) -> dict[str, list[list[str]]]:
+    """Return the commands that build what makes calls into the folder, by language."""
+    bench, java = ROOT / "clients/bench", folder / "java"
+    classes = f"{ROOT}/clients/java/target/classes:{ROOT}/clients/java/target/lib/*:{java}/lib/*"
+    maven = ["mvn", "-B", "-q", "-f"]
+    copied = ["dependency:copy-dependencies", f"-DoutputDirectory={java}/lib"]
+    cargo = ["cargo", "build", "-q", "--release", "--manifest-path", f"{bench}/rust/Cargo.toml"]
+    return {
+        "go": [["go", "build", "-C", f"{bench}/go", "-o", f"{folder}/go", "."]],
+        "java": [
+            [*maven, f"{ROOT}/clients/java/pom.xml", "package", "-DskipTests"],
+            [*maven, f"{bench}/java/pom.xml", *copied],
+            ["javac", "-cp", classes, "-d", str(java), f"{bench}/java/Calls.java"],
+        ],
+        "rust": [[*cargo, "--target-dir", f"{folder}/rust"]],
+    }
+
+
+async def _build(languages: Sequence[str], folder: Path) -> None:
+    for language, steps in _builds(folder).items():
+        for step in steps if language in languages else ():
+            build = await asyncio.create_subprocess_exec(*step)
+            if await build.wait():
+                raise SystemExit(f"what makes calls in {language} doesn't build: {step}")
 
 
 async def _cost_us(child: asyncio.subprocess.Process, kind: str) -> float:
@@ -85,14 +108,14 @@ async def measure(languages: Sequence[str], rounds: int) -> dict[Key, list[float
     daemon = next(subject for subject in SUBJECTS if subject.name == SIDECARD)
     async with AsyncExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
-        go = await _built(folder) if "go" in languages else folder
+        await _build(languages, folder)
         mock = await closing.enter_async_context(mock_upstream(cores))
         running = await closing.enter_async_context(daemon.run(mock, cores, folder / "log"))
         await listening(running)
         children = {
             (language, whose): await closing.enter_async_context(
                 process(
-                    [*commands(whose, go)[language], str(port)],
+                    [*commands(whose, folder)[language], str(port)],
                     plain_environment(),
                     None,
                     stdout=asyncio.subprocess.PIPE,
@@ -100,6 +123,7 @@ async def measure(languages: Sequence[str], rounds: int) -> dict[Key, list[float
             )
             for language in languages
             for whose, port in (("sdk", mock.port), ("client", running.port))
+            if (language, whose) != _NO_SDK
         }
         for number in range(_WARM_ROUNDS + rounds):
             for (language, whose), child in list(children.items())[:: -1 if number % 2 else 1]:
@@ -127,8 +151,14 @@ def table(languages: Sequence[str], costs: dict[Key, list[float]]) -> str:
         ):
             sdk = [each / parts for each in costs[language, "sdk", kind]]
             client = [each / parts for each in costs[language, "client", ours]]
-            ratio = statistics.median(client) / statistics.median(sdk)
-            lines.append(f"| {language} | {name} | {cell(sdk)} | {cell(client)} | {ratio:.2f} |")
+            if sdk:
+                ratio = statistics.median(client) / statistics.median(sdk)
+                beside = f"{cell(sdk)} | {cell(client)} | {ratio:.2f} |"
+            elif kind != "events":
+                beside = f"none | {cell(client)} | |"
+            else:
+                continue
+            lines.append(f"| {language} | {name} | {beside}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,12 +33,13 @@ func main() {
 		parts := strings.SplitN(lines.Text(), " ", 3)
 		count, err := strconv.Atoi(parts[1])
 		check(err)
-		length := 0
+		lengths := map[int]bool{}
 		for range count {
-			length, err = jobs[parts[0]](context.Background(), parts[2])
+			length, err := jobs[parts[0]](context.Background(), parts[2])
 			check(err)
+			lengths[length] = true
 		}
-		fmt.Println(length)
+		fmt.Println(strings.Trim(fmt.Sprint(slices.Sorted(maps.Keys(lengths))), "[]"))
 	}
 }
 
