@@ -95,7 +95,7 @@ async def test_a_second_signal_ends_at_once() -> None:
             assert await daemon.ended(5) == 128 + signal.SIGTERM
             failure = (await read(stream)).failure
             assert failure is not None
-            assert failure.reason == "SHUTTING_DOWN"
+            assert failure.reason == "SHUTTING_DOWN", failure
 
 
 async def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_hours_and_minutes_are_the_zones_own(wall: float, zone: str, per: Per) -
     window = calendar(per, zone)
     span = window.span(wall)
     assert span.start <= wall < span.end == span.start + per.length_s
-    local = datetime.fromtimestamp(wall, ZoneInfo(zone))
+    local = datetime.fromtimestamp(int(wall), ZoneInfo(zone))
     minutes = 0 if per is Per.MINUTE else local.minute
     assert span.start == int(wall) - minutes * 60 - local.second
 
