@@ -58,17 +58,18 @@ def watch() -> Watch:
 class Trail:
     """The attempts of one call. Shared by the call's copies, within one event loop.
 
-    `queued_s` is how long the call waited for its permit.
+    `queued_s` is how long the call waited for its permit; `waits` while it does.
     `charged_nano_usd` is what its attempts cost so far, or may cost at most.
     `guess` is kept by who guesses how long a question is: its messages, and what it found.
     """
 
-    __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent")
+    __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent", "waits")
 
     def __init__(self) -> None:
         self._attempts: list[Attempt] = []
         self.sent = 0
         self.queued_s = 0.0
+        self.waits = False
         self.charged_nano_usd = 0
         self.guess: tuple[object, object] | None = None
 

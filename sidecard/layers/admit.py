@@ -97,6 +97,7 @@ class Admit:
         if isinstance(place, Refusal):
             raise self._shed(call, place)
         waiter = self._waiters[place] = asyncio.get_running_loop().create_future()
+        call.trail.waits = True
         try:
             refusal = await waiter
         except BaseException:
@@ -104,7 +105,8 @@ class Admit:
             raise
         finally:
             now = self._clock.now()
-            call.trail.queued_s = now - place.arrived
+            call.trail.waits = False
+            call.trail.queued_s += now - place.arrived
         if refusal is not None:
             raise self._shed(call, refusal)
         if now >= call.deadline:

@@ -64,17 +64,8 @@ class Flight:
         self._handed: Reply | None = None
         self._message: Message | None = None
         self._error: BaseException | None = None
-        self._over = False
+        self._over = self._hurried = False
         self._task = asyncio.ensure_future(self._fly())
-
-    def takes(self, call: Call) -> bool:
-        """Whether the call may join: nobody urgent waits in the line of those who aren't."""
-        own = self._own
-        return (
-            own.priority is call.priority
-            or call.priority is not Priority.INTERACTIVE
-            or own.trail.sent > 0
-        )
 
     async def board(self, call: Call) -> Reply:
         """Return a reply of the call's own; raises the flight's error when there is none."""
@@ -101,8 +92,11 @@ class Flight:
         # The layers behind read these when they decide, and nobody else has this copy.
         if call.deadline > own.deadline:
             object.__setattr__(own, "deadline", call.deadline)
-        if call.priority is Priority.INTERACTIVE:
+        if call.priority is Priority.INTERACTIVE and own.priority is not call.priority:
             object.__setattr__(own, "priority", call.priority)
+            if own.trail.waits:  # In the line of those who have time: it takes its place anew.
+                self._hurried = True
+                self._task.cancel()
         self._seats[seat] = None
         if self._speaker is None:
             self._speaker = seat
@@ -159,6 +153,7 @@ class Flight:
         try:
             if not self._seats and not self._over:
                 self._landed(self)
+                self._hurried = False
                 self._task.cancel()
                 await _ended(self._task)
         finally:  # Cancelled once more meanwhile, it has left all the same.
@@ -179,9 +174,19 @@ class Flight:
         """Write what was tried on the trail of a caller who leaves."""
         retell(self._own.trail, seat.call.trail, paid=seat is self._speaker)
 
+    async def _asked(self) -> Reply:
+        """Ask the next handler, and once more if the call turned urgent while it was in line."""
+        try:
+            return await self._next(self._own)
+        except asyncio.CancelledError:
+            if not self._hurried:
+                raise
+        self._task.uncancel()
+        return await self._next(self._own)
+
     async def _fly(self) -> None:
         try:
-            reply = self._reply = await self._next(self._own)
+            reply = self._reply = await self._asked()
             if not self._seats:  # Cancelled, which somebody behind ignored.
                 await reply.aclose()
             elif self._own.mode is Mode.STREAM:

@@ -20,6 +20,7 @@ SERVICE: Final = "sidecard.v1.GenerationService"
 _log: Final = logging.getLogger(__name__)
 
 _TELL_S: Final = 1.0
+_LEAVE_S: Final = 0.2
 """How long calls that are cut may take to hear of it."""
 
 _GRPC_LIMIT_FACTOR: Final = 2
@@ -105,7 +106,8 @@ class GrpcServer:
         stopping = asyncio.ensure_future(self._server.stop(grace_s + 2 * _TELL_S))
         if cut := await self._open_calls.finish(grace_s, tell_s=_TELL_S):
             _log.warning("calls cut", extra={"calls": cut, "grace_s": grace_s})
-        await self._server.stop(0)
+        # A call's task ends before its last bytes have left, which a stop without grace overtakes.
+        await self._server.stop(_LEAVE_S)
         await stopping
         if self._probed is not None:  # Until here it has told that nothing is taken any more.
             await self._probed.stop(0)

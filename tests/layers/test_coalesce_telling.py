@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from sidecard.core.call import Call, Mode, Priority
+from sidecard.core.call import Mode, Priority
 from sidecard.core.errors import UpstreamThrottled
 from sidecard.core.event import Restarted
-from sidecard.core.fold import fold
 from sidecard.core.reply import Reply, Source
+from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
+from sidecard.policy.admission import AdmissionPolicy
 from tests.support.script import OPENING, WHOLE
-from tests.support.stage import asked, settle, staged, told
+from tests.support.stage import Stage, asked, settle, staged, told
 
 STREAM = Mode.STREAM
 
@@ -117,30 +118,67 @@ async def test_a_stand_in_is_named_as_one_to_all() -> None:
         await reply.message()
 
 
+def _one_at_a_time() -> tuple[Coalesce, Admit, Stage]:
+    stage = Stage()
+    policy = AdmissionPolicy(in_flight=1)
+    admit = Admit(stage, policies={}, shared=policy, clock=stage.clock, notes=lambda _: None)
+    return Coalesce(admit, clock=stage.clock), admit, stage
+
+
+async def _ask(
+    coalesce: Coalesce, tokens: int, priority: Priority = Priority.INTERACTIVE
+) -> "asyncio.Task[Reply]":
+    """Ask something else with each number of `tokens`."""
+    _, task = asked(coalesce, parameters={"max_tokens": tokens}, priority=priority)
+    await settle()
+    return task
+
+
 async def test_the_urgent_do_not_wait_in_the_line_of_the_others() -> None:
-    """Before anything was sent they take a flight of their own, which the others may join."""
-    coalesce, stage = staged()
-    waits = asyncio.Event()
+    """Who joins a call that waits among those who have time has it wait among the urgent."""
+    coalesce, admit, stage = _one_at_a_time()
+    tasks = [
+        await _ask(coalesce, tokens, priority)
+        for tokens, priority in (
+            (1, Priority.INTERACTIVE),
+            (2, Priority.BATCH),
+            (3, Priority.BATCH),
+            (4, Priority.INTERACTIVE),
+            (2, Priority.INTERACTIVE),
+            (2, Priority.BATCH),
+        )
+    ]
+    read: list[asyncio.Task[Reply]] = []
+    for turn in range(4):
+        stage.acts[turn].send(*WHOLE, last=True)
+        await settle()
+        for task in [task for task in tasks if task.done() and task not in read]:
+            await (await task).message()
+            read.append(task)
+        await settle()
+    assert [act.call.parameters["max_tokens"] for act in stage.acts] == [1, 4, 2, 3]
+    sources = [(await task).head.source for task in tasks]
+    assert [at for at, source in enumerate(sources) if source is Source.COALESCED] == [4, 5]
+    assert (coalesce.flights, admit.bulkheads()[""].in_flight) == (0, 0)
 
-    async def admit(call: Call) -> Reply:
-        if call.priority is Priority.BATCH:
-            await waits.wait()
-        return await stage(call)
 
-    coalesce = Coalesce(admit, clock=stage.clock)
-    _, batch = asked(coalesce, priority=Priority.BATCH)
+async def test_who_leaves_while_a_call_turns_urgent_is_gone() -> None:
+    """A flight that all leave in the moment when it takes its place anew is not flown."""
+    coalesce, admit, stage = _one_at_a_time()
+    runs = await _ask(coalesce, 1)
+    both = [await _ask(coalesce, 2, Priority.BATCH)]
+    _, urgent = asked(coalesce, parameters={"max_tokens": 2})
+    both.append(urgent)
+    await asyncio.sleep(0)
+    for task in both:
+        task.cancel()
     await settle()
-    _, urgent = asked(coalesce)
-    await settle()
-    _, late = asked(coalesce, priority=Priority.BATCH)
-    await settle()
+    assert all(task.cancelled() for task in both)
     stage.only.send(*WHOLE, last=True)
-    assert await (await urgent).message() == await (await late).message() == fold(WHOLE)
-    waits.set()
+    await (await runs).message()
     await settle()
-    stage.acts[1].send(*WHOLE, last=True)
-    await (await batch).message()
-    assert (len(stage.acts), coalesce.flights) == (2, 0)
+    assert len(stage.acts) == 1
+    assert (coalesce.flights, admit.bulkheads()[""].in_flight) == (0, 0)
 
 
 async def test_what_was_sent_is_shared_with_the_urgent() -> None:
