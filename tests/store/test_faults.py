@@ -91,6 +91,27 @@ async def test_a_file_system_that_is_full_is_survived(small_disk: Path) -> None:
         assert all(disk.store.get(key, NOW) for key in keys)
 
 
+async def test_a_file_system_that_is_read_only_at_the_start_is_waited_for(small_disk: Path) -> None:
+    """The store is out and says so, the daemon serves, and it opens when it can."""
+    remounted(small_disk, "ro")
+    try:
+        async with opened(Disk(small_disk / "cache")) as disk:
+            disk.store.put(a_key(), an_entry())
+            await disk.store.flush()
+            assert "Read-only" in disk.store.stats().why
+            remounted(small_disk, "rw")
+            await disk.until(lambda: len(disk.said(StoreOpened)) == 1)
+            assert await works(disk)
+    finally:
+        remounted(small_disk, "rw")
+
+
+def remounted(folder: Path, how: str) -> None:
+    """Make it read-only or writable again."""
+    command = ["mount", "-o", f"remount,{how}", os.fspath(folder)]
+    subprocess.run(command, check=True)
+
+
 async def test_a_disk_full_at_the_start_is_waited_for(tmp_path: Path) -> None:
     """No file can be made: the store is out, and opens when one can."""
     with full_disk(100):

@@ -1,11 +1,12 @@
-"""A process that writes entries until it is killed: `victim.py FOLDER SEED`.
+"""A process that writes entries until it is killed.
 
 Every entry can be told from its key, so whoever looks knows what is right without being told.
 """
 
 import asyncio
 import random
-import sys
+from functools import lru_cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from sidecard.core.clock import SystemClock
@@ -14,13 +15,15 @@ from sidecard.store.disk import DiskStore
 from sidecard.store.keeper import Pace
 
 MAX_BYTES = 4 << 20
-KEYS = 3_000
+KEYS = 1_000
 
 
+@lru_cache(None)
 def key_of(number: int) -> bytes:
     return random.Random(number).randbytes(32)  # noqa: S311
 
 
+@lru_cache(None)
 def entry_of(number: int, version: int) -> Entry:
     """Return an entry that carries its own number and version all through."""
     chance = random.Random(f"{number} {version}")  # noqa: S311
@@ -29,22 +32,21 @@ def entry_of(number: int, version: int) -> Entry:
     return Entry(head + body, f"tenant {number % 5}", "default", 1e9, 4e9)
 
 
-async def main(folder: Path, seed: int) -> None:
+def main(folder: Path, seed: int, opened: Connection) -> None:
+    """Write as the seed says, after having told that the store is open."""
+    asyncio.run(_write(folder, random.Random(seed), opened))  # noqa: S311
+
+
+async def _write(folder: Path, chance: random.Random, opened: Connection) -> None:
     pace = Pace(gather_s=0.001, tidy_s=0.01, touch_s=0.01)
     store = DiskStore(
         folder, max_bytes=MAX_BYTES, clock=SystemClock(), say=lambda _: None, pace=pace
     )
     await store.flush()
-    sys.stdout.write("open\n")
-    sys.stdout.flush()
-    chance = random.Random(seed)  # noqa: S311
+    opened.send_bytes(b"open")
     while True:
         for _ in range(chance.randrange(1, 12)):
             number = chance.randrange(KEYS)
             store.put(key_of(number), entry_of(number, chance.randrange(3)))
         store.get(key_of(chance.randrange(KEYS)), 2e9)
         await store.flush()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
