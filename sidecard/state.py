@@ -22,6 +22,7 @@ from sidecard.layers.answers import Answers
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
+from sidecard.policy.breaker import State as BreakerState
 from sidecard.policy.budget import Amounts
 from sidecard.policy.concurrency import AdaptivePolicy
 from sidecard.policy.estimator import Estimator
@@ -66,8 +67,8 @@ class State:
         models = dict.fromkeys([target.model for route in routes for target in route.targets])
         names = config.routes.keys()
         self.routes = _routes(config)
-        self.breakers = Keyed(self._breaker, kept=models)
-        self.gates = Keyed(self._gate, kept=models)
+        self.breakers = Keyed(self._breaker, kept=models, holds=_is_open)
+        self.gates = Keyed(self._gate, kept=models, holds=_limits)
         self.target_times = Keyed(lambda _: LatencyQuantiles(), kept=models)
         self.route_times = Keyed(
             lambda _: LatencyQuantiles(), kept=[f"{n} {m.value}" for n in names for m in Mode]
@@ -175,6 +176,14 @@ class State:
             degraded=section.degraded,
             coalesce=section.coalesce,
         )
+
+
+def _is_open(breaker: Breaker) -> bool:
+    return breaker.state is not BreakerState.CLOSED
+
+
+def _limits(gate: Gate) -> bool:
+    return not gate.unlimited
 
 
 def _routes(config: Config) -> Mapping[str, Route]:

@@ -66,10 +66,15 @@ def _answer(client: Client, arguments: argparse.Namespace) -> Reply:
         text = reply.json() if arguments.json else reply.text
         print(text, flush=True)
         return reply
+    shown = False
     with client.stream(prompt, **options) as stream:
         try:
-            for piece in stream.text_stream:
-                print(piece, end="", flush=True)
+            for event in stream:
+                if event.HasField("restarted") and shown:
+                    print(flush=True)
+                    print("note: the answer begins anew, what came before is void", file=sys.stderr)
+                shown = shown or bool(event.text_delta)
+                print(event.text_delta, end="", flush=True)
         finally:
             if stream.text:
                 print(flush=True)

@@ -7,6 +7,9 @@ from typing import Final, Self
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.trail import Trail
 
+_LEAST_THINKING: Final = 1_024
+"""The fewest tokens that the upstream takes as a budget for thinking."""
+
 
 class Mode(Enum):
     """How the caller wants the answer: a unary call commits at the whole message."""
@@ -152,4 +155,17 @@ class Call:
         limit = target.max_output_tokens
         if limit is None or self.parameters["max_tokens"] <= limit:
             return replace(self, target=target)
-        return replace(self, target=target, parameters={**self.parameters, "max_tokens": limit})
+        return replace(self, target=target, parameters=_within(self.parameters, limit))
+
+
+def _within(parameters: JsonObject, limit: int) -> JsonObject:
+    """Return parameters that ask for `limit` tokens, with the same share of them for thinking."""
+    fewer = {**parameters, "max_tokens": limit}
+    thinking = parameters.get("thinking")
+    if isinstance(thinking, dict) and type(budget := thinking.get("budget_tokens")) is int:
+        share = budget * limit // parameters["max_tokens"]
+        if limit > _LEAST_THINKING:
+            fewer["thinking"] = {**thinking, "budget_tokens": max(share, _LEAST_THINKING)}
+        else:
+            del fewer["thinking"]
+    return fewer

@@ -20,6 +20,8 @@ from sidecard.policy.need import NOTHING, Mark, Need, Reservation
 
 _OVERTAKING_S: Final = 1.0
 """Seconds within which attempts may reach the upstream in another order than they left."""
+_WRITTEN_PER_S: Final = 500.0
+"""Tokens a second that no model writes for one call, so that who leaves early owes little."""
 _PRIOR_TOKENS: Final = 1_000.0
 """How much the start of what is learned weighs: as one call of this size."""
 
@@ -88,10 +90,14 @@ class Gate:
             return _ONE
         estimated = input_tokens(call.messages, call.parameters) if reads else 0
         asked = call.parameters["max_tokens"] if writes else 0
+        output = int(asked * self._ratio.value) + writes
+        if self._output.bucket is not None:
+            # What takes longer to write than a minute is metered over more than one.
+            output = min(output, int(self._output.bucket.per_minute))
         return Need(
             1,
             int(estimated * self._correction.value) + reads,
-            int(asked * self._ratio.value) + writes,
+            output,
             estimated,
             asked,
         )
@@ -155,15 +161,19 @@ class Gate:
     ) -> None:
         """Settle an attempt by what its answer used, or as estimated where nobody told.
 
-        Of an answer that isn't `whole` more may have been written than was reported.
+        Of an answer that isn't `whole` more may have been written than was reported,
+        but no more than was reserved, or than can be written in the time.
         """
         need = reservation.need
+        most = need.output_tokens
+        if not whole:
+            most = min(most, int((now - reservation.at) * _WRITTEN_PER_S) + 1)
         if usage is None or not (usage.input_tokens or _cached(usage)):
-            self._settle(reservation, now, 1, need.input_tokens, need.output_tokens)
+            self._settle(reservation, now, 1, need.input_tokens, most)
             return
         read, written = _metered(usage), usage.output_tokens
         if not whole:
-            written = max(written, need.output_tokens)
+            written = max(written, most)
         elif not reservation.settled:
             if need.asked:
                 self._ratio.note(written, need.asked)

@@ -1,7 +1,8 @@
 """State for each target, made when it is first asked for, and bounded.
 
 Callers may name any model that the configuration's patterns allow,
-so what is kept for each has to be forgotten again: the least recently used first.
+so what is kept for each has to be forgotten again: the least recently used first,
+and what holds calls back last, lest made-up names could open a breaker's target to all.
 What the configuration names stays.
 """
 
@@ -13,15 +14,24 @@ T = TypeVar("T")
 
 
 class Keyed(Generic[T]):
-    """Calls as a function from a name to its state. Safe to share within one event loop."""
+    """Calls as a function from a name to its state. Safe to share within one event loop.
 
-    __slots__ = ("_kept", "_limit", "_make", "_passing")
+    A state that `holds` is forgotten when all do.
+    """
+
+    __slots__ = ("_holds", "_kept", "_limit", "_make", "_passing")
 
     def __init__(
-        self, make: Callable[[str], T], *, kept: Collection[str] = (), limit: int = 256
+        self,
+        make: Callable[[str], T],
+        *,
+        kept: Collection[str] = (),
+        limit: int = 256,
+        holds: Callable[[T], bool] = lambda _: False,
     ) -> None:
         self._make = make
         self._limit = limit
+        self._holds = holds
         self._kept = {name: make(name) for name in kept}
         self._passing: OrderedDict[str, T] = OrderedDict()
 
@@ -32,12 +42,17 @@ class Keyed(Generic[T]):
             return state
         state = self._passing.get(name)
         if state is None:
+            if len(self._passing) >= self._limit:
+                del self._passing[self._least()]
             state = self._passing[name] = self._make(name)
-            if len(self._passing) > self._limit:
-                self._passing.popitem(last=False)
         else:
             self._passing.move_to_end(name)
         return state
+
+    def _least(self) -> str:
+        """Return the name that is missed least."""
+        idle = (name for name, state in self._passing.items() if not self._holds(state))
+        return next(idle, next(iter(self._passing)))
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
         """Yield what there is, the configured first."""

@@ -61,10 +61,9 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         "route": call.route.name,
         "outcome": outcome.ending.value,
         "duration_ms": _ms(outcome.ended_at - began),
+        "attempts": call.trail.sent,
     }
-    trail = call.trail
-    facts["attempts"] = trail.sent
-    if len(trail) > 1:
+    if len(trail := call.trail) > 1:
         facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
     if trail.queued_s:
         facts["queued_ms"] = _ms(trail.queued_s)

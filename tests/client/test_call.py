@@ -19,6 +19,7 @@ from sidecard.core.errors import (
     Violation,
 )
 from sidecard.v1 import generation_pb2 as pb
+from sidecard.v1.stream_pb2 import Restarted, StreamEvent
 from tests.support.scripted_daemon import (
     Context,
     ScriptedDaemon,
@@ -182,6 +183,27 @@ async def test_a_failure_is_one_line(
     daemon.generate = failing(error)
     result = await call("hi", "--address", daemon.address)
     assert result == (1, "", f"sidecard call: {line}\n")
+
+
+async def test_text_that_is_void_is_told_from_the_answer(daemon: ScriptedDaemon) -> None:
+    """After a new start the answer begins on a line of its own, and a note says what is void."""
+
+    async def stream(_: object, _context: object) -> AsyncIterator[pb.StreamGenerateResponse]:
+        for piece in ("", "Hel"):
+            yield packed(StreamEvent(restarted=Restarted()))
+            yield opened()
+            if piece:
+                yield packed(text(piece))
+        yield packed(StreamEvent(restarted=Restarted()))
+        yield opened()
+        yield packed(text("Hello"))
+        for message in closed():
+            yield message
+
+    daemon.stream = stream
+    status, out, err = await call("hi", "--stream", "--address", daemon.address)
+    assert (status, out) == (0, "Hel\nHello\n")
+    assert err == "note: the answer begins anew, what came before is void\n"
 
 
 async def test_a_broken_stream_fails_after_its_text(daemon: ScriptedDaemon) -> None:

@@ -74,12 +74,14 @@ async def test_an_end_lets_the_next_one_through() -> None:
 
 
 async def test_an_abandoned_answer_keeps_what_it_may_have_written() -> None:
-    """Nobody knows what the upstream wrote when the caller left: the estimate stays."""
-    bench, _ = scripted([OPENING, Hang()], output_tokens_per_minute=5_000)
+    """Nobody knows what the upstream wrote until the caller left: all that it had time for."""
+    bench, script = scripted([OPENING, Hang()], output_tokens_per_minute=5_000)
+    script.clock = bench.clock
     reply = await bench.layer(a_call(mode=Mode.STREAM))
     await anext(reply)
+    bench.clock.advance(6.0)
     await reply.aclose()
-    assert bench.room("output_tokens") == 5_000 - 1_025
+    assert bench.room("output_tokens") == 5_000 - 1_025 + 500
     assert bench.in_flight == 0
 
 

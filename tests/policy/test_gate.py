@@ -47,7 +47,7 @@ def test_only_what_is_limited_is_needed() -> None:
     reads = Gate(LimitsPolicy(input_tokens_per_minute=5)).need(call)
     assert reads.input_tokens > 0
     assert reads.output_tokens == 0
-    writes = Gate(LimitsPolicy(output_tokens_per_minute=5)).need(call)
+    writes = Gate(LimitsPolicy(output_tokens_per_minute=5_000)).need(call)
     assert (writes.input_tokens, writes.output_tokens) == (0, 501)
 
 
@@ -95,8 +95,20 @@ def test_a_broken_answer_may_have_written_more_than_it_told() -> None:
     """Of an answer that isn't whole the reserved output stays, and its input is corrected."""
     gate = Gate(LimitsPolicy(10, 1_000, 1_000))
     reservation = gate.take(Need(1, 100, 200), NOW)
-    gate.ended(reservation, Usage(input_tokens=40, output_tokens=1), NOW, whole=False)
-    assert (room(gate, "input_tokens"), room(gate, "output_tokens")) == (960, 800)
+    gate.ended(reservation, Usage(input_tokens=40, output_tokens=1), NOW + 1, whole=False)
+    assert room(gate, "input_tokens", NOW + 1) == int(960 + 1_000 / 60)
+    assert room(gate, "output_tokens", NOW + 1) == int(800 + 1_000 / 60)
+
+
+@pytest.mark.parametrize("usage", [None, Usage(input_tokens=40, output_tokens=1)])
+def test_who_leaves_early_owes_no_more_than_can_be_written(usage: Usage | None) -> None:
+    """A call that may write for long and is left at once doesn't shut the target for others."""
+    gate = Gate(LimitsPolicy(output_tokens_per_minute=8_000))
+    need = gate.need(a_call(parameters={"max_tokens": 64_000}))
+    assert need.output_tokens == 8_000
+    gate.ended(gate.take(need, NOW), usage, NOW + 0.2, whole=False)
+    assert gate.wait_s(Need(1, 0, 7_000), NOW + 0.2) == 0.0
+    assert room(gate, "output_tokens", NOW + 0.2) in range(8_000 - 101, 8_000)
 
 
 def test_what_failures_cost() -> None:

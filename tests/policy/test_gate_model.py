@@ -74,7 +74,8 @@ class GateAgainstEntries(RuleBasedStateMachine):
             self.change(need, (1, need.input_tokens, 0))
         else:
             self.gate.ended(reservation, usage, self.now, whole=how == "ended")
-            least = 0 if how == "ended" else need.output_tokens
+            most = min(need.output_tokens, int((self.now - reservation.at) * 500) + 1)
+            least = 0 if how == "ended" else most
             self.change(need, (1, read, max(written, least)))
 
     @rule(for_s=st.floats(1, 100))

@@ -31,3 +31,15 @@ def test_what_is_configured_stays() -> None:
     assert keyed("main") is main
     assert [name for name, _ in keyed] == ["main", "model-97", "model-98", "model-99"]
     assert repr(keyed) == "<Keyed, 1 configured, 3 others>"
+
+
+def test_what_holds_calls_back_is_forgotten_last() -> None:
+    """Names that nobody has heard of push out no open breaker, unless there is nothing else."""
+    held = {"a", "b"}
+    keyed = Keyed[str](str, limit=3, holds=held.__contains__)
+    for number in range(100):
+        keyed("a" if number < 1 else "b" if number < 2 else f"model-{number}")
+    assert [name for name, _ in keyed] == ["a", "b", "model-99"]
+    held.add("model-99")
+    keyed("model-100")
+    assert [name for name, _ in keyed] == ["b", "model-99", "model-100"]
