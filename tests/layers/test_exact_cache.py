@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecard.core.call import CacheMode, CachePolicy, Mode, Priority, Route
+from sidecard.core.call import CacheMode, CachePolicy, Mode, Priority, Route, Target
 from sidecard.core.errors import NotCached, UpstreamInterrupted, UpstreamUnavailable
 from sidecard.core.event import Batch, Continued, Finished, Restarted, Usage
 from sidecard.core.fold import fold
@@ -305,6 +305,25 @@ async def test_what_another_route_keeps_is_no_stricter_one_s() -> None:
     script.clock.advance(150)
     assert await told("loose") is Source.CACHE_EXACT
     assert await told("strict") is Source.UPSTREAM
+
+
+async def test_a_stand_in_that_is_kept_stays_marked() -> None:
+    """Where a route keeps other targets' answers, each that is given is degraded, as the first."""
+    script = Script(WHOLE)
+    policy = replace(POLICY, degraded=True)
+
+    async def fallen_back(call: Any) -> Reply:
+        reply = await script(call)
+        reply.amend(target="claude-small", degraded=True)
+        return reply
+
+    layer = cached(fallen_back, script.clock, policy)
+    route = Route("default", (TARGET, Target("claude-small")), 1_024)
+    first = await layer(a_call(route=route))
+    await first.message()
+    again = await layer(a_call(route=route))
+    for head, source in ((first.head, Source.UPSTREAM), (again.head, Source.CACHE_EXACT)):
+        assert (head.source, head.target, head.degraded) == (source, "claude-small", True)
 
 
 @pytest.mark.parametrize("mode", list(Mode))

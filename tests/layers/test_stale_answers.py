@@ -115,6 +115,20 @@ class TestRevalidate:
         await bench.layer.aclose()
         assert (asyncio.all_tasks(), bench.clock.timers) == (before, 0)
 
+    async def test_no_flood_is_made_of_it(self) -> None:
+        """However many answers are old at one moment, 64 are asked for anew at once."""
+        answers, hangs = [WHOLE] * 70, [Hang()] * 70
+        bench = CacheBench(*answers, *hangs, policy=REVALIDATING)
+        for tokens in range(1, 71):
+            await bench.told(parameters={"max_tokens": tokens})
+        bench.clock.advance(110)
+        for tokens in range(1, 71):
+            told = await bench.told(parameters={"max_tokens": tokens})
+            assert told == ("Hello", Source.CACHE_STALE)
+        await settled()
+        assert bench.asked == 70 + 64
+        await bench.layer.aclose()
+
     async def test_only_is_answered_by_nothing_old(self) -> None:
         """Mode ONLY asks no target, not even for the next."""
         bench = CacheBench(WHOLE, policy=REVALIDATING)

@@ -243,6 +243,26 @@ def _texts(text: str) -> list[Json]:
     return [{"type": "text", "text": text}]
 
 
+def test_what_else_a_message_has_tells() -> None:
+    """A message's role and any other key of it, which a newer API may bring, change the answer."""
+    content = [{"type": "text", "text": "hi"}]
+    forms = [
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": content},
+        {"role": "user", "content": content, "name": "ann"},
+        {"role": "user", "content": content, "name": "bob"},
+        {"role": "user", "content": content, "voice": "ann"},
+        {"content": content},
+    ]
+    for place in (0, 1):
+        whole = set()
+        for form in forms:
+            messages: list[Json] = [{"role": "user", "content": content}] * 2
+            messages[place] = form
+            whole.add(fingerprint(a_call(messages=tuple(messages))).whole)
+        assert len(whole) == len(forms)
+
+
 def test_a_form_can_not_be_made_to_look_like_another() -> None:
     """A block that carries its text elsewhere is no text block, whatever else it has."""
     text: Json = {"type": "text", "text": "abc", "source": {}}
