@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     purge.add_argument(
         "--older-than", type=_seconds, metavar="AGE", help="those of that age, as 90s, 15m, 12h, 7d"
     )
-    purge.add_argument("--everything", action="store_true", help="all of them")
+    purge.add_argument(
+        "--everything",
+        action="store_true",
+        help="all of them, and the file: of others, bytes stay in its free pages until reused",
+    )
     purge.add_argument(
         "--token-file",
         type=Path,

@@ -166,6 +166,17 @@ async def test_each_keeps_its_own_deadline() -> None:
         assert asked(sim) == 1
 
 
+async def test_who_waits_longer_than_the_first_is_answered() -> None:
+    """The one who began it gives up, and the others have their answer of the same request."""
+    async with Simulator() as sim, served(sim) as (_, caller):
+        sim.play(Script.of({"fault": "slow_headers", "delay_s": 0.5, "times": "always"}))
+        hasty = asyncio.ensure_future(fails(caller.Generate(QUESTION, timeout=0.25)))
+        await until(lambda: sim.books.open)
+        patient = await caller.Generate(QUESTION)
+        assert (await hasty).code == "DEADLINE_EXCEEDED"
+        assert (patient.source, asked(sim)) == (UPSTREAM, 1)
+
+
 async def test_an_old_answer_stands_in_when_all_targets_failed(tmp_path: Path) -> None:
     """Marked as stale and degraded, with its age; a caller who doesn't want it gets the error."""
     more = {"cache__ttl_s": "0.05", "routes__default__last_resorts": "[stale]"}

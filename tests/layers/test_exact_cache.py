@@ -322,6 +322,7 @@ async def test_a_stand_in_that_is_kept_stays_marked() -> None:
     first = await layer(a_call(route=route))
     await first.message()
     again = await layer(a_call(route=route))
+    await again.message()
     for head, source in ((first.head, Source.UPSTREAM), (again.head, Source.CACHE_EXACT)):
         assert (head.source, head.target, head.degraded) == (source, "claude-small", True)
 
