@@ -196,7 +196,7 @@ def build_server(
     clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
-    calls = Calls(AccessLog(clock=clock, as_json=as_json))
+    calls = Calls(AccessLog(clock=clock, as_json=as_json, redact=state.redactor))
     stack = build_stack(client, state, sink=calls, notes=notes)
     parts = (state, stack.admit, stack.coalesce)
     metrics = Metrics(
@@ -215,7 +215,9 @@ def build_server(
         stack.handler,
         hits=Shortcut(state.answers, sink=calls, clock=clock),
         count=count,
-        decoder=Decoder(routes=state.routes, allowed_models=config.upstream.models),
+        decoder=Decoder(
+            routes=state.routes, allowed_models=config.upstream.models, intake=state.intake()
+        ),
         clock=clock,
         sink=metrics.rpc,
         total_s=config.timeouts.total_s,
@@ -247,7 +249,9 @@ def _http(
         config.listen.http,
         stack,
         count=count,
-        decoder=HttpDecoder(routes=state.routes, allowed_models=config.upstream.models),
+        decoder=HttpDecoder(
+            routes=state.routes, allowed_models=config.upstream.models, intake=state.intake()
+        ),
         clock=state.clock,
         sink=sink,
         total_s=config.timeouts.total_s,

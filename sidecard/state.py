@@ -6,6 +6,7 @@ so that routes that share a model share its breaker, its limits and what was lea
 
 import random
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sidecard.config import merged
@@ -29,10 +30,13 @@ from sidecard.policy.estimator import Estimator
 from sidecard.policy.fingerprint import Fingerprints
 from sidecard.policy.gate import Gate, LimitsPolicy
 from sidecard.policy.hedge import HedgePolicy
+from sidecard.policy.intake import Intake
 from sidecard.policy.keeping import KeepingPolicy
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.ledger import Crossed, Ledger, amount_text
+from sidecard.policy.redaction import Redactor
+from sidecard.policy.refusing import IntakePolicy
 from sidecard.policy.retry_budget import RetryBudget
 from sidecard.policy.worst_case import worst_case
 from sidecard.store.memory import MemoryStore
@@ -109,6 +113,15 @@ class State:
             {name: _admission(section) for name, section in own.items() if section is not None},
         )
 
+    def intake(self) -> Intake:
+        """Return what takes calls in."""
+        return Intake(Keyed(self._input, kept=self._config.routes), self.redactor)
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Return what hides what is personal or secret."""
+        return Redactor(self._config.redaction.patterns)
+
     def priced(self, model: str) -> bool:
         """Whether a model may be called, as far as its price goes."""
         return self._config.prices.unknown != "refuse" or self.prices.find(model) is not None
@@ -123,6 +136,16 @@ class State:
     def usual_s(self, target: str) -> float | None:
         """Return the 95th percentile of a target's first-event times, None until it is known."""
         return self.target_times(target).quantile(0.95)
+
+    def _input(self, route: str) -> IntakePolicy:
+        section = merged.input_of(self._config, route)
+        return IntakePolicy(
+            max_bytes=section.max_bytes,
+            content=None if section.content is None else frozenset(section.content),
+            tools=section.tools,
+            tenants=section.tenants,
+            redact=section.redact,
+        )
 
     def _crossed(self, crossed: Crossed) -> None:
         budget = crossed.budget

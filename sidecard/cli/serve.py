@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from sidecard.cli import configured
+from sidecard.policy.redaction import Redactor
 from sidecard.telemetry import log
 from sidecard.telemetry.writer import LogWriter
 
@@ -24,8 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     settings = plan.loaded.config.log
     writer = LogWriter(sys.stderr.fileno())
-    terminal = sys.stderr.isatty()
-    as_json = log.configure(settings.level, settings.format, writer, terminal=terminal)
+    as_json = log.configure(
+        settings.level,
+        settings.format,
+        writer,
+        terminal=sys.stderr.isatty(),
+        redact=Redactor(plan.loaded.config.redaction.patterns),
+    )
     # Imported only now: a mistake in the configuration is told without the wait for gRPC.
     from sidecard.app import serve  # noqa: PLC0415
     from sidecard.server.address import AddressError  # noqa: PLC0415

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from sidecard.config.caching import Keeping
+from sidecard.config.intake import Input
 from sidecard.config.kinds import Section
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import Target, Timeouts
@@ -39,6 +40,12 @@ def keeping_of(config: Config, route: str) -> Keeping:
     """Return how the answers of a route are cached."""
     found = config.routes.get(route)
     return over(config.cache, found.cache) if found else config.cache
+
+
+def input_of(config: Config, route: str) -> Input:
+    """Return what the calls of a route may ask."""
+    found = config.routes.get(route)
+    return over(config.input, found.input) if found else config.input
 
 
 def admission_of(config: Config, route: str) -> Admission | None:

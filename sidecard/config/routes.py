@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Field, Strict
 
 from sidecard.config.caching import Keeping
+from sidecard.config.intake import Input
 from sidecard.config.kinds import (
     Expect,
     Flag,
@@ -133,4 +134,7 @@ class Route(Section):
         Keeping(),
         description="Any field of `cache` for this route, in place of those there; "
         "not `max_bytes` and `encryption_key_file`.",
+    )
+    input: Input = Field(
+        Input(), description="Any field of `input` for this route, in place of those there."
     )

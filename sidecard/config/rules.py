@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sidecard.config.budget_list import mistakes as of_budgets
 from sidecard.config.kinds import is_loopback, split_address
 from sidecard.config.price_list import prices_of
-from sidecard.config.problems import Mistake, may_be_secret
+from sidecard.config.problems import Mistake, Path, may_be_secret
 from sidecard.config.route_rules import mistakes as of_routes
 from sidecard.config.routes import DEFAULT_ROUTE, Timeouts
 from sidecard.config.schema import Config
+from sidecard.policy.redaction import BUILT_IN
+
+if TYPE_CHECKING:
+    from sidecard.config.intake import Input
 
 # Each pair's first is at most its second.
 _IN_ORDER: Final = (
@@ -31,6 +35,7 @@ def mistakes(config: Config, names: Iterable[str]) -> Iterator[Mistake]:
     yield from _keeping(config)
     yield from _naming(config, tuple(names))
     yield from _pricing(config)
+    yield from _hiding(config)
     yield from of_budgets(config)
     yield from _order(config.timeouts)
     yield from of_routes(config, followed(config.timeouts))
@@ -115,6 +120,17 @@ def _pricing(config: Config) -> Iterator[Mistake]:
                 )
                 at = ("routes", name, "targets", index, "model")
                 yield Mistake(at, told, (("prices", "unknown"), ("prices", "models")))
+
+
+def _hiding(config: Config) -> Iterator[Mistake]:
+    known = [*BUILT_IN, *config.redaction.patterns]
+    sections: list[tuple[Path, Input]] = [(("input",), config.input)]
+    sections += [(("routes", name, "input"), route.input) for name, route in config.routes.items()]
+    for at, section in sections:
+        for index, name in enumerate(section.redact):
+            if name not in known:
+                told = f"{name} is nothing that is known; expected one of {', '.join(known)}"
+                yield Mistake((*at, "redact", index), told, (("redaction", "patterns"),))
 
 
 def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:

@@ -10,6 +10,7 @@ from pydantic import Field, Strict
 
 from sidecard.config.budgets import Budgets
 from sidecard.config.caching import Cache
+from sidecard.config.intake import Input, Redaction
 from sidecard.config.kinds import (
     AdminAddress,
     BaseUrl,
@@ -204,6 +205,8 @@ class Config(Section):
     admission: Admission = Admission()
     hedge: Hedge = Hedge()
     cache: Cache = Cache()
+    input: Input = Input()
+    redaction: Redaction = Redaction()
     budgets: Budgets = Budgets()
     prices: PriceList = PriceList()
     log: Log = Log()

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sidecard.core.call import Call, Mode, Route
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.trail import Trail
+from sidecard.policy.intake import Intake
 from sidecard.server.wire.blocks_in import blocks_to_json
 from sidecard.server.wire.json_values import struct_to_json
 from sidecard.server.wire.routing import Routing, limit_of
@@ -48,10 +49,18 @@ class Decoder:
     """Decodes requests. One for the process, safe to share between tasks.
 
     `allowed_models` are glob patterns of the model ids that callers may name themselves.
+    `intake` refuses what a route doesn't take, and hides what it shouldn't see.
     """
 
-    def __init__(self, *, routes: Mapping[str, Route], allowed_models: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        routes: Mapping[str, Route],
+        allowed_models: Sequence[str],
+        intake: Intake | None = None,
+    ) -> None:
         self._routing = Routing(routes, allowed_models)
+        self._intake = intake
         self._schemas = Schemas()
 
     def decode(
@@ -82,7 +91,7 @@ class Decoder:
         found.check()
         if route is None:
             raise AssertionError  # `find` has noted it, so `check` has raised
-        return Call(
+        call = Call(
             request_id=request_id,
             tenant=tenant,
             route=route,
@@ -100,6 +109,7 @@ class Decoder:
             labels=labels,
             trail=trail,
         )
+        return self._intake(call, prefix) if self._intake else call
 
     def _parameters(
         self, request: pb.GenerateRequest, route: Route | None, found: Violations

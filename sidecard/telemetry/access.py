@@ -6,6 +6,7 @@ measured, 6 Âµs a line where the same through `logging` and structlog takes 69 Â
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,8 +24,9 @@ _quoted: Final = json.encoder.encode_basestring_ascii
 class AccessLog:
     """A `CallSink` that writes to the root logger's stream. Safe to share."""
 
-    def __init__(self, *, clock: Clock, as_json: bool) -> None:
+    def __init__(self, *, clock: Clock, as_json: bool, redact: Callable[[str], str] = str) -> None:
         self._clock = clock
+        self._redact = redact
         self._as_json = as_json
         self._second = -1
         self._second_text = ""
@@ -37,6 +39,8 @@ class AccessLog:
         if not self._as_json:
             _log.info("call", extra=facts)
             return
+        if "error_message" in facts:
+            facts["error_message"] = self._redact(facts["error_message"])
         now = self._timestamp(self._clock.wall())
         fields = ",".join([f'"{name}":{_json(value)}' for name, value in facts.items()])
         line = f'{{"timestamp":"{now}","level":"info","event":"call",{fields}}}'

@@ -1,12 +1,13 @@
 """The log: one line a thing, JSON for machines or columns for people, on standard error.
 
 Modules log through `logging`, with their facts in `extra`; structlog renders them.
-Content and keys are never logged.
+Content and keys are never logged, and what an upstream's message has of them is redacted.
 JSON escapes what could forge a line; the console form has it escaped first.
 """
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any, Final, Literal, Protocol
 
 import structlog
@@ -27,10 +28,17 @@ class Stream(Protocol):
         ...
 
 
-def configure(level: str, form: Format, out: Stream, *, terminal: bool = False) -> bool:
+def configure(
+    level: str,
+    form: Format,
+    out: Stream,
+    *,
+    terminal: bool = False,
+    redact: Callable[[str], str] = str,
+) -> bool:
     """Send all logging to `out`; return whether as JSON.
 
-    `auto` is the console form on a terminal.
+    `auto` is the console form on a terminal. `redact` hides what is personal or secret in texts.
     """
     console = form == "console" or (form == "auto" and terminal)
     shared: list[structlog.typing.Processor] = [
@@ -38,10 +46,11 @@ def configure(level: str, form: Format, out: Stream, *, terminal: bool = False) 
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    hide = partial(_redacted, redact)
     last: list[structlog.typing.Processor] = (
-        [_escape_controls, _console(colors=terminal)]
+        [structlog.processors.format_exc_info, hide, _escape_controls, _console(colors=terminal)]
         if console
-        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, hide, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -61,6 +70,30 @@ def configure(level: str, form: Format, out: Stream, *, terminal: bool = False) 
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+
+
+_IDS: Final = frozenset({"request_id", "route", "target", "tenant", "timestamp"})
+"""What calls are found by: names that operators and callers chose for that."""
+
+
+def _redacted(
+    redact: Callable[[str], str], _logger: object, _method: str, event: EventDict
+) -> EventDict:
+    """Hide what is personal or secret, wherever in a line's facts it is."""
+    for key, value in event.items():
+        if key not in _IDS:
+            event[key] = _hidden(redact, value)
+    return event
+
+
+def _hidden(redact: Callable[[str], str], value: object) -> object:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list | tuple):
+        return [_hidden(redact, item) for item in value]
+    if isinstance(value, dict):
+        return {key: _hidden(redact, item) for key, item in value.items()}
+    return value
 
 
 def _console(*, colors: bool) -> structlog.dev.ConsoleRenderer:

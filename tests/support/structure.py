@@ -45,6 +45,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "grpc": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "grpc_health": ("sidecard/server/", "sidecard/cli"),
     "lmdb": ("sidecard/store/",),
+    "re2": ("sidecard/policy/redaction",),
     "grpc_reflection": ("sidecard/server/", "sidecard/cli"),
     "google": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "sidecard_client": ("sidecard/cli", "sidecard_client/"),

@@ -8,6 +8,7 @@ from sidecard.core import jsonio
 from sidecard.core.call import CacheMode, CachePolicy, Call, FallbackPolicy, Mode, Priority, Route
 from sidecard.core.errors import InvalidCall, Violation
 from sidecard.core.jsonio import JsonObject
+from sidecard.policy.intake import Intake
 from sidecard.server.arrival import Arrival
 from sidecard.server.wire.routing import Routing, limit_of
 from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE
@@ -49,8 +50,15 @@ class Decoder:
     `model` is a route's name or a model's id, as over gRPC; what else sidecard takes is in headers.
     """
 
-    def __init__(self, *, routes: Mapping[str, Route], allowed_models: Sequence[str]) -> None:
+    def __init__(
+        self,
+        *,
+        routes: Mapping[str, Route],
+        allowed_models: Sequence[str],
+        intake: Intake | None = None,
+    ) -> None:
         self._routing = Routing(routes, allowed_models)
+        self._intake = intake
 
     def decode(self, asked: Asked, headers: Headers, arrival: Arrival, *, counts: bool) -> Call:
         """Return the call; raises `InvalidCall` with every violation.
@@ -75,7 +83,7 @@ class Decoder:
         found.check()
         if route is None:
             raise AssertionError  # `found` has a violation, so `check` has raised
-        return Call(
+        call = Call(
             request_id=arrival.request_id,
             tenant=tenant,
             route=route,
@@ -90,6 +98,7 @@ class Decoder:
             fallback=FallbackPolicy(route.last_resorts, continue_stream=False),
             trail=arrival.trail,
         )
+        return self._intake(call) if self._intake else call
 
 
 _PRIORITIES: Final = {"interactive": Priority.INTERACTIVE, "batch": Priority.BATCH}
