@@ -88,7 +88,7 @@ def nearest(parent: Sequence[str | int], name: str) -> str:
         return f"did you mean {below}?"
     if close := get_close_matches(name.lower().replace("-", "_"), names, n=1):
         return f"did you mean {close[0]}?"
-    if parent and (parent[-1], name) in fields_of(Config):
+    if parent and (str(parent[-1]), name) in set(fields_of(Config)):
         return f"did you mean {parent[-1]}.{name}?"  # Of a route's section, what is set for all.
     if elsewhere := _by_leaf(Config).get(name):
         return f"did you mean {elsewhere}?"
