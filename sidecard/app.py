@@ -34,6 +34,7 @@ from sidecard.opening import open_book, open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
+from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer, Listen
 from sidecard.server.servicer import GenerationServicer, RpcSink
@@ -211,10 +212,12 @@ def build_server(
     notes.add(metrics.note)
     lag = LoopLag(clock, metrics.lag.add)
     count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
+    callers = _callers(config)
     servicer = GenerationServicer(
         stack.handler,
         hits=Shortcut(state.answers, sink=calls, clock=clock),
         count=count,
+        callers=callers,
         decoder=Decoder(
             routes=state.routes, allowed_models=config.upstream.models, intake=state.intake()
         ),
@@ -231,12 +234,24 @@ def build_server(
 
     usage = state.book.usage if state.book else None
     told_of = Told(told, metrics.page, lambda: server.unready, usage)
-    http = _http(config, state, stack.handler, count, metrics.rpc)
+    http = _http(config, state, stack.handler, count, sink=metrics.rpc, callers=callers)
     return Built(server, told_of, stack.cache, lag, http)
 
 
+def _callers(config: Config) -> Callers | None:
+    """Return who knows callers' tokens; raises `BadTokens`. None where calls need none."""
+    path = config.listen.tokens_file
+    return CallerTokens(Path(path)).tenant if path else None
+
+
 def _http(
-    config: Config, state: State, stack: Handler, count: TokenCounter, sink: RpcSink
+    config: Config,
+    state: State,
+    stack: Handler,
+    count: TokenCounter,
+    *,
+    sink: RpcSink,
+    callers: Callers | None,
 ) -> "HttpServer | None":
     """Return the server for programs that use an Anthropic SDK, None where there is none."""
     if config.listen.http is None:
@@ -249,6 +264,7 @@ def _http(
         config.listen.http,
         stack,
         count=count,
+        callers=callers,
         decoder=HttpDecoder(
             routes=state.routes, allowed_models=config.upstream.models, intake=state.intake()
         ),

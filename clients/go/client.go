@@ -37,6 +37,8 @@ type Options struct {
 	Timeout time.Duration
 	// Tenant is whom the calls are for that don't say. Default: the daemon's "default".
 	Tenant string
+	// Token is shown to a daemon that wants one. Default: $SIDECARD_TOKEN.
+	Token string
 	// WaitForReady is how long the first call waits for a daemon that is still starting,
 	// in addition to Timeout. Default: not at all.
 	WaitForReady time.Duration
@@ -57,6 +59,9 @@ func New(options Options) (*Client, error) {
 	}
 	if options.Address == "" {
 		options.Address = DefaultAddress
+	}
+	if options.Token == "" {
+		options.Token = os.Getenv("SIDECARD_TOKEN")
 	}
 	if strings.Contains(options.Address, "://") && !strings.HasPrefix(options.Address, "unix:///") {
 		return nil, fmt.Errorf("%q is neither host:port nor unix:///path", options.Address)
@@ -126,6 +131,9 @@ func (c *Client) begin(ctx context.Context) (*call, context.CancelFunc, error) {
 		return nil, nil, err
 	}
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-request-id", id)
+	if token := c.options.Token; token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
 	cancel := context.CancelFunc(func() {})
 	if _, limited := ctx.Deadline(); !limited && c.options.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, c.options.Timeout)

@@ -57,8 +57,17 @@ class Listen(Section):
     grpc: ListenAddress = Field(
         "127.0.0.1:7411",
         description="Where gRPC is served: `host:port` or `unix:///absolute/path`. "
-        "Port 0 takes a free one, which the log names. There is no encryption and no login: "
-        "whoever reaches the address can spend on the key.",
+        "Port 0 takes a free one, which the log names. There is no encryption: "
+        "whoever reaches the address can spend on the key, where no token is needed.",
+    )
+    tokens_file: TokenFile | None = Field(
+        None,
+        description="Absolute path of a file with callers' tokens: in each line a tenant, or `*` "
+        "for any, and a token of 16 to 512 visible characters that its callers send as "
+        "`authorization: Bearer`, over HTTP as `x-api-key`, too. A call without one of them fails "
+        "with UNAUTHENTICATED, one for another tenant with PERMISSION_DENIED, and one that names "
+        "no tenant is for the token's. Read again when it changes; a new one that is no good is "
+        "told in the log, and the tokens before it hold. null: no call needs one.",
     )
     admin: AdminAddress | None = Field(
         "127.0.0.1:7412",
@@ -71,8 +80,9 @@ class Listen(Section):
         None,
         description="Where Anthropic's own `/v1/messages` is served over HTTP, for programs that "
         "use one of its SDKs: `host:port`, as `127.0.0.1:7413`. Their base URL is then "
-        "`http://127.0.0.1:7413`, and their key isn't looked at. null: nowhere. There is no "
-        "encryption and no login: whoever reaches the address can spend on the key.",
+        "`http://127.0.0.1:7413`, and their key isn't looked at, but for a token of `tokens_file`. "
+        "null: nowhere. There is no encryption: whoever reaches the address can spend on the key, "
+        "where no token is needed.",
     )
     admin_token_file: TokenFile | None = Field(
         None,

@@ -61,6 +61,14 @@ def arrive_at(headers: Mapping[str, str], clock: Clock, total_s: float) -> Arriv
     return Arrival(request_id, now, now + allowed_s)
 
 
+def authorization_of(context: Context) -> str:
+    """Return the value of the caller's `authorization`, "" for none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str):
+            return value
+    return ""
+
+
 def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):

@@ -71,10 +71,13 @@ class Decoder:
         request_id: str,
         deadline: float,
         trail: Trail,
+        own: str = "",
         prefix: str = "",
     ) -> Call:
         """Return the call that a request asks for; raises `InvalidCall` with every violation.
 
+        `own` is the tenant that the caller's token is for alone, "" for any: another's call
+        raises `PermissionDenied`.
         `prefix` goes before the fields' paths, for a request that is itself a field.
         """
         found = Violations(prefix)
@@ -82,7 +85,7 @@ class Decoder:
         cache = cache_of(request, found)
         messages = _messages(request, found)
         parameters = self._parameters(request, route, found)
-        tenant = tenant_of(request, found)
+        tenant = tenant_of(request, own, found)
         labels = labels_of(request, found) if request.labels else {}
         priority = priority_of(request, found)
         fallback = fallback_of(request, found)

@@ -26,7 +26,8 @@ from sidecard.core.errors import (
 from sidecard.core.handler import Handler
 from sidecard.core.ports import Hits
 from sidecard.server import encode
-from sidecard.server.arrival import Arrival, Context, arrive
+from sidecard.server.arrival import Arrival, Context, arrive, authorization_of
+from sidecard.server.caller_tokens import Callers
 from sidecard.server.decode import Decoder
 from sidecard.server.open_calls import OpenCalls
 from sidecard.server.recall import Recall, Recalled
@@ -48,6 +49,7 @@ class GenerationServicer:
     """`sidecard.v1.GenerationService` over a stack. Safe to share.
 
     `total_s` caps every call's time; `max_message_bytes` every request's size.
+    `callers` knows whose a token is, None where none is needed.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class GenerationServicer:
         hits: Hits,
         count: Counter,
         decoder: Decoder,
+        callers: Callers | None = None,
         clock: Clock,
         sink: RpcSink = lambda *_: None,
         total_s: float,
@@ -67,6 +70,7 @@ class GenerationServicer:
         self.recall = Recall()
         self._count = count
         self._decoder = decoder
+        self._callers = callers
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
@@ -78,7 +82,7 @@ class GenerationServicer:
         arrival = self._arrive(context)
         answer: pb.GenerateResponse | bytes
         try:
-            call, known = self._recalled(payload, arrival)
+            call, known = self._recalled(payload, arrival, self._own(context))
             if (hit := self._hits(call, known.key, arrival.received_at)) is not None:
                 answer = encode.hit(hit, known, arrival)
             else:
@@ -95,9 +99,10 @@ class GenerationServicer:
         """The same as it comes; no batch is read before the one before it was taken."""
         arrival = self._arrive(context)
         try:
+            own = self._own(context)
             request = self._parse(pb.GenerateRequest(), payload)
             async with _until(arrival):
-                reply = await self._stack(self._call(request, Mode.STREAM, arrival))
+                reply = await self._stack(self._call(request, Mode.STREAM, arrival, own))
                 encoder = encode.StreamEncoder(reply, arrival)
                 try:
                     async for batch in reply:
@@ -112,8 +117,9 @@ class GenerationServicer:
         """How many tokens of input a request would have."""
         arrival = self._arrive(context)
         try:
+            own = self._own(context)
             request = self._parse(pb.CountTokensRequest(), payload)
-            call = self._call(request.request, Mode.UNARY, arrival, prefix="request.")
+            call = self._call(request.request, Mode.UNARY, arrival, own, prefix="request.")
             async with _until(arrival):
                 tokens = await self._count(call)
             facts = {"request_id": call.request_id, "tenant": call.tenant}
@@ -127,13 +133,21 @@ class GenerationServicer:
         self.open_calls.add()
         return arrive(context, self._clock, self._total_s)
 
-    def _recalled(self, payload: bytes, arrival: Arrival) -> tuple[Call, Recalled]:
-        """Return the call of a request, decoded unless the same bytes came before."""
-        known = self.recall.get(payload)
+    def _own(self, context: Context) -> str:
+        """Return the tenant that the caller's token is for alone, "" for any.
+
+        Raises `Unauthenticated`.
+        """
+        return self._callers(authorization_of(context)) if self._callers else ""
+
+    def _recalled(self, payload: bytes, arrival: Arrival, own: str) -> tuple[Call, Recalled]:
+        """Return the call of a request, decoded unless the same caller sent the same bytes."""
+        key = own.encode() + b"\0" + payload if own else payload
+        known = self.recall.get(key)
         if known is None:
             request = self._parse(pb.GenerateRequest(), payload)
-            call = self._call(request, Mode.UNARY, arrival)
-            return call, self.recall.keep(payload, call, self._hits.key(call))
+            call = self._call(request, Mode.UNARY, arrival, own)
+            return call, self.recall.keep(key, call, self._hits.key(call))
         call = replace(
             known.call,
             request_id=arrival.request_id,
@@ -155,7 +169,12 @@ class GenerationServicer:
         return into
 
     def _call(
-        self, request: pb.GenerateRequest, mode: Mode, arrival: Arrival, prefix: str = ""
+        self,
+        request: pb.GenerateRequest,
+        mode: Mode,
+        arrival: Arrival,
+        own: str,
+        prefix: str = "",
     ) -> Call:
         call = self._decoder.decode(
             request,
@@ -163,6 +182,7 @@ class GenerationServicer:
             request_id=arrival.request_id,
             deadline=arrival.deadline,
             trail=arrival.trail,
+            own=own,
             prefix=prefix,
         )
         self._see_that_time_is_left(call)

@@ -26,6 +26,10 @@ USUAL: Final[Json] = {
 _STOPPED: Final[Json] = {"fault": "none", "times": "always"}
 
 
+_TOKENS: Final = "team-a token-of-team-a-0123456789\n* token-of-anybody-0123456789\n"
+"""What `$folder/tokens` holds."""
+
+
 class Stage:
     """The simulator and its daemons; for one vector at a time."""
 
@@ -71,6 +75,7 @@ class Stage:
             file = self._folder / f"{len(self._running)}.yaml"
             upstream = {"upstream": {"base_url": self._simulator.base_url}}
             config = merged(merged(USUAL, upstream), daemon)
+            (self._folder / "tokens").write_text(_TOKENS)
             file.write_text(json.dumps(config).replace("$folder", str(self._folder)))
             env = environment(ANTHROPIC_API_KEY="sk-ant-test-0123456789")
             del env["SIDECARD_LISTEN__ADMIN"]

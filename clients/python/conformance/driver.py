@@ -104,7 +104,9 @@ async def wait_stream(client: AsyncClient, options: Options, leave: Json) -> Jso
 
 def client_of(kind: type[_C], job: Json) -> _C:
     """Return the client that is told this, the same one each time."""
-    said = {key: job[key] for key in ("address", "tenant", "wait_for_ready_s") if key in job}
+    said = {
+        key: job[key] for key in ("address", "tenant", "token", "wait_for_ready_s") if key in job
+    }
     if "client_timeout_s" in job:
         said["timeout_s"] = job["client_timeout_s"]
     key = json.dumps(said)

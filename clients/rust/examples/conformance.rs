@@ -29,6 +29,9 @@ async fn done(job: &Value, clients: &mut Clients) -> Result<Value, Box<dyn std::
     let at = Client::at(text("address"))?;
     let mut client =
         clients.entry(text("address").into()).or_insert(at).with_tenant(text("tenant"));
+    if let Some(token) = job["token"].as_str() {
+        client = client.with_token(token);
+    }
     if let Some(wait) = seconds(&job["wait_for_ready_s"]) {
         client = client.with_wait_for_ready(wait);
     }

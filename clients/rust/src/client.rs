@@ -55,6 +55,17 @@ pub struct Client {
     wait_for_ready: Duration,
     tenant: String,
     request_id: String,
+    token: Token,
+}
+
+/// Shown to the daemon, and in no `Debug`.
+#[derive(Clone)]
+struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "…" })
+    }
 }
 
 #[derive(Debug)]
@@ -95,6 +106,7 @@ impl Client {
             wait_for_ready: Duration::ZERO,
             tenant: String::new(),
             request_id: String::new(),
+            token: Token(std::env::var("SIDECARD_TOKEN").unwrap_or_default()),
         })
     }
 
@@ -112,6 +124,11 @@ impl Client {
     /// Without it, each has one made.
     pub fn with_request_id(&self, request_id: impl Into<String>) -> Self {
         Self { request_id: request_id.into(), ..self.clone() }
+    }
+
+    /// Calls show this token to a daemon that wants one. Without it, `$SIDECARD_TOKEN`.
+    pub fn with_token(&self, token: impl Into<String>) -> Self {
+        Self { token: Token(token.into()), ..self.clone() }
     }
 
     /// The connection's first call waits so long for a daemon that is still starting,
@@ -165,7 +182,7 @@ impl Client {
         };
         let Self { shared, timeout, wait_for_ready, .. } = self;
         let (shared, timeout, wait_for_ready) = (shared.clone(), *timeout, *wait_for_ready);
-        (Call { shared, request_id, timeout, wait_for_ready }, request)
+        (Call { shared, request_id, token: self.token.clone(), timeout, wait_for_ready }, request)
     }
 }
 
@@ -174,6 +191,7 @@ impl Client {
 struct Call {
     shared: Arc<Shared>,
     request_id: String,
+    token: Token,
     timeout: Option<Duration>,
     wait_for_ready: Duration,
 }
@@ -215,11 +233,17 @@ impl Call {
 
     fn request<I>(&self, message: I) -> Result<Request<I>, Error> {
         let mut request = Request::new(message);
-        let id = self.request_id.parse().map_err(|_| {
-            let message = "the request id has characters that no header can hold";
-            self.failure(&Status::new(Code::InvalidArgument, message))
-        })?;
-        request.metadata_mut().insert("x-request-id", id);
+        let header = |what: &str, text: &str| {
+            text.parse().map_err(|_| {
+                let message = format!("the {what} has characters that no header can hold");
+                self.failure(&Status::new(Code::InvalidArgument, message))
+            })
+        };
+        request.metadata_mut().insert("x-request-id", header("request id", &self.request_id)?);
+        if !self.token.0.is_empty() {
+            let shown = header("token", &format!("Bearer {}", self.token.0))?;
+            request.metadata_mut().insert("authorization", shown);
+        }
         if let Some(timeout) = self.timeout {
             request.set_timeout(timeout);
         }

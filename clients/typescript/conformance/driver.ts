@@ -19,6 +19,7 @@ import {
 interface Job {
   address: string;
   tenant?: string;
+  token?: string;
   client_timeout_s?: number;
   wait_for_ready_s?: number;
   method: string;
@@ -34,13 +35,14 @@ const clients = new Map<string, Client>();
 
 /** The client that is told this, the same one each time. */
 function clientOf(job: Job): Client {
-  const { address, tenant, client_timeout_s, wait_for_ready_s } = job;
-  const key = JSON.stringify([address, tenant, client_timeout_s, wait_for_ready_s]);
+  const { address, tenant, token, client_timeout_s, wait_for_ready_s } = job;
+  const key = JSON.stringify([address, tenant, token, client_timeout_s, wait_for_ready_s]);
   const known = clients.get(key);
   if (known) return known;
   const client = new Client({
     address: job.address,
     ...(job.tenant && { tenant: job.tenant }),
+    ...(job.token && { token: job.token }),
     ...(job.client_timeout_s && { timeoutMs: job.client_timeout_s * 1000 }),
     ...(job.wait_for_ready_s && { waitForReadyMs: job.wait_for_ready_s * 1000 }),
   });

@@ -38,6 +38,8 @@ export interface ClientOptions {
   timeoutMs?: number;
   /** Whom the calls are for that don't say. Default: the daemon's "default". */
   tenant?: string;
+  /** Shown to a daemon that wants one. Default: $SIDECARD_TOKEN. */
+  token?: string;
   /**
    * Milliseconds that the first call waits for a daemon that is still starting,
    * in addition to its timeout. Default: not at all.
@@ -156,6 +158,8 @@ export class Client {
     const requestId = options.requestId || randomBytes(8).toString("hex");
     const metadata = new grpc.Metadata();
     metadata.set("x-request-id", requestId);
+    const token = this.#options.token ?? process.env.SIDECARD_TOKEN;
+    if (token) metadata.set("authorization", `Bearer ${token}`);
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     return { address: this.address, requestId, metadata, timeoutMs, signal: options.signal };
   }

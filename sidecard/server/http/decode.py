@@ -11,7 +11,7 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.policy.intake import Intake
 from sidecard.server.arrival import Arrival
 from sidecard.server.wire.routing import Routing, limit_of
-from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE
+from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE, permitted
 from sidecard.server.wire.violations import Violations, shown
 
 _MESSAGES: Final = 10_000
@@ -60,10 +60,12 @@ class Decoder:
         self._routing = Routing(routes, allowed_models)
         self._intake = intake
 
-    def decode(self, asked: Asked, headers: Headers, arrival: Arrival, *, counts: bool) -> Call:
+    def decode(
+        self, asked: Asked, headers: Headers, arrival: Arrival, *, own: str = "", counts: bool
+    ) -> Call:
         """Return the call; raises `InvalidCall` with every violation.
 
-        With `counts` it is for counting tokens, which needs no `max_tokens`.
+        `own` is as over gRPC. With `counts` it is for counting tokens, which needs no `max_tokens`.
         """
         found = Violations()
         body = asked.body
@@ -78,7 +80,7 @@ class Decoder:
             parameters["betas"] = betas
         messages = _messages(body, found)
         cache = _cache(headers, found)
-        tenant = _tenant(headers, found)
+        tenant = _tenant(headers, own, found)
         priority = _choice(headers, "x-sidecard-priority", _PRIORITIES, found)
         found.check()
         if route is None:
@@ -133,11 +135,11 @@ def _messages(body: JsonObject, found: Violations) -> tuple[JsonObject, ...]:
     return tuple(messages)
 
 
-def _tenant(headers: Headers, found: Violations) -> str:
-    tenant = headers.get("x-sidecard-tenant", "default")
+def _tenant(headers: Headers, own: str, found: Violations) -> str:
+    tenant = headers.get("x-sidecard-tenant", own or "default")
     if not TENANT.fullmatch(tenant):
         found.add("x-sidecard-tenant", f"is {shown(tenant)}; it has to be {TENANT_RULE}")
-    return tenant
+    return permitted(tenant, own)
 
 
 def _cache(headers: Headers, found: Violations) -> CachePolicy:

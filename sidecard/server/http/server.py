@@ -1,13 +1,13 @@
 """The HTTP server for programs that use an Anthropic SDK: its address is their base URL.
 
-It has no login, and a browser on this machine is no such program: what has an `Origin`,
+A browser on this machine is no such program: what has an `Origin`,
 another Host than its own or no JSON for a content type is refused, as that costs money.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp.web_request import BaseRequest
@@ -26,6 +26,7 @@ from sidecard.core.errors import (
 from sidecard.core.handler import Handler
 from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.arrival import Arrival, arrive_at
+from sidecard.server.caller_tokens import Callers
 from sidecard.server.http import encode, status
 from sidecard.server.http.decode import Decoder, read
 from sidecard.server.open_calls import OpenCalls
@@ -54,6 +55,7 @@ class HttpServer:
         *,
         count: Counter,
         decoder: Decoder,
+        callers: Callers | None = None,
         clock: Clock,
         sink: RpcSink,
         total_s: float,
@@ -64,6 +66,7 @@ class HttpServer:
         self._stack = stack
         self._count = count
         self._decoder = decoder
+        self._callers = callers
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
@@ -135,9 +138,10 @@ class HttpServer:
     async def _answer(self, request: BaseRequest, arrival: Arrival, begin: Begin) -> StreamResponse:
         if (refused := self._refusal(request)) is not None:
             return _error(*refused, arrival)
+        own = self._callers(_token(request.headers)) if self._callers else ""
         asked = read(await self._payload(request))
         counts = request.path == _COUNT
-        call = self._decoder.decode(asked, request.headers, arrival, counts=counts)
+        call = self._decoder.decode(asked, request.headers, arrival, own=own, counts=counts)
         if self._clock.now() >= call.deadline:
             raise DeadlineExceeded("the call's deadline passed before anything was sent")
         async with asyncio.timeout_at(arrival.deadline):
@@ -189,6 +193,12 @@ class HttpServer:
 
     def __repr__(self) -> str:
         return f"<HttpServer {self.address}, {len(self._open_calls)} open>"
+
+
+def _token(headers: Mapping[str, str]) -> str:
+    """Return the caller's token as gRPC has it: an SDK sends its key in either header."""
+    key = headers.get("x-api-key", "")
+    return headers.get("authorization", "") or (f"Bearer {key}" if key else "")
 
 
 def _told(error: BaseException, arrival: Arrival) -> BaseException:

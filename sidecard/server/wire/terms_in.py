@@ -13,6 +13,7 @@ from sidecard.core.call import (
     LastResort,
     Priority,
 )
+from sidecard.core.errors import PermissionDenied
 from sidecard.core.jsonio import JsonObject
 from sidecard.server.wire.violations import Violations, has_controls, shown
 from sidecard.v1 import generation_pb2 as pb
@@ -49,13 +50,18 @@ def are_betas(value: object) -> bool:
     )
 
 
-def tenant_of(request: pb.GenerateRequest, found: Violations) -> str:
-    """Return whom the call is for."""
-    tenant = request.tenant
-    if not tenant:
-        return "default"
+def tenant_of(request: pb.GenerateRequest, own: str, found: Violations) -> str:
+    """Return whom the call is for, of a caller whose token is for `own` alone, "" for all."""
+    tenant = request.tenant or own or "default"
     if not TENANT.fullmatch(tenant):
         found.add("tenant", f"is {shown(tenant)}; it has to be {TENANT_RULE}")
+    return permitted(tenant, own)
+
+
+def permitted(tenant: str, own: str) -> str:
+    """Return the tenant; raises `PermissionDenied` where a token is for another."""
+    if own and tenant != own:
+        raise PermissionDenied(f"the token is for tenant {own}, and the call for {shown(tenant)}")
     return tenant
 
 

@@ -21,6 +21,7 @@ import (
 type settings struct {
 	Address      string  `json:"address"`
 	Tenant       string  `json:"tenant"`
+	Token        string  `json:"token"`
 	Timeout      float64 `json:"client_timeout_s"`
 	WaitForReady float64 `json:"wait_for_ready_s"`
 }
@@ -71,6 +72,7 @@ func told(how settings) (*sidecard.Client, error) {
 	client, err := sidecard.New(sidecard.Options{
 		Address:      how.Address,
 		Tenant:       how.Tenant,
+		Token:        how.Token,
 		Timeout:      seconds(how.Timeout),
 		WaitForReady: seconds(how.WaitForReady),
 	})

@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
 import grpc
@@ -76,10 +76,13 @@ class Question:
     address: str
     request_id: str
     timeout_s: float | None
+    token: str = field(default="", repr=False)
 
     def send(self, method: Callable[..., _T], request: object = None) -> _T:
         """Start the RPC of a stub, of either of gRPC's APIs."""
-        metadata = (("x-request-id", self.request_id),)
+        metadata = [("x-request-id", self.request_id)]
+        if self.token:
+            metadata.append(("authorization", f"Bearer {self.token}"))
         return method(request or self.request, timeout=self.timeout_s, metadata=metadata)
 
     def error(self, error: grpc.RpcError, partial_text: str = "") -> SidecardError:
@@ -105,6 +108,7 @@ class Caller:
 
     `address` is `host:port` or `unix:///path`; by default $SIDECARD_ADDRESS, or 127.0.0.1:7411.
     `timeout_s` and `tenant` hold for calls that don't say.
+    `token` is shown to a daemon that wants one; by default $SIDECARD_TOKEN.
     `wait_for_ready_s`: how long the first call waits for a daemon that is still starting.
     Raises ValueError for another kind of address.
     """
@@ -115,6 +119,7 @@ class Caller:
         *,
         timeout_s: float | None = None,
         tenant: str = "",
+        token: str | None = None,
         wait_for_ready_s: float = 0,
     ) -> None:
         self.address = address or os.environ.get("SIDECARD_ADDRESS") or DEFAULT_ADDRESS
@@ -122,13 +127,14 @@ class Caller:
             raise ValueError(f"{self.address!r} is neither host:port nor unix:///path")
         self.timeout_s = timeout_s
         self.tenant = tenant
+        self._token = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
         self._wait_for_ready_s = wait_for_ready_s
 
     def _ask(self, prompt: str | None, options: Options) -> Question:
         fields: dict[str, Any] = {"tenant": self.tenant, **options}
         timeout_s = fields.pop("timeout_s", self.timeout_s)
         request_id = fields.pop("request_id", None) or secrets.token_hex(8)
-        return Question(build(prompt, fields), self.address, request_id, timeout_s)
+        return Question(build(prompt, fields), self.address, request_id, timeout_s, self._token)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}>"

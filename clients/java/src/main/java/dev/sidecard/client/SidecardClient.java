@@ -30,18 +30,22 @@ import java.util.concurrent.TimeUnit;
 public final class SidecardClient implements AutoCloseable {
   private static final Metadata.Key<String> REQUEST_ID =
       Metadata.Key.of("x-request-id", Metadata.ASCII_STRING_MARSHALLER);
+  private static final Metadata.Key<String> AUTHORIZATION =
+      Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
   private final Connection connection;
   private final Duration timeout;
   private final String tenant;
   private final String requestId;
+  private final String token;
 
   private SidecardClient(
-      Connection connection, Duration timeout, String tenant, String requestId) {
+      Connection connection, Duration timeout, String tenant, String requestId, String token) {
     this.connection = connection;
     this.timeout = timeout;
     this.tenant = tenant;
     this.requestId = requestId;
+    this.token = token;
   }
 
   /** The client of the daemon at $SIDECARD_ADDRESS, or else at 127.0.0.1:7411. */
@@ -56,24 +60,30 @@ public final class SidecardClient implements AutoCloseable {
    * @throws IllegalArgumentException for another kind of address
    */
   public static SidecardClient create(String address) {
-    return new SidecardClient(new Connection(address), null, "", "");
+    String token = System.getenv("SIDECARD_TOKEN");
+    return new SidecardClient(new Connection(address), null, "", "", token == null ? "" : token);
   }
 
   /** Calls take at most so long. Without it, the daemon's own limit holds. */
   public SidecardClient withTimeout(Duration timeout) {
-    return new SidecardClient(connection, timeout, tenant, requestId);
+    return new SidecardClient(connection, timeout, tenant, requestId, token);
   }
 
   /** Calls that don't say are for this tenant. Without it, for the daemon's "default". */
   public SidecardClient withTenant(String tenant) {
-    return new SidecardClient(connection, timeout, tenant, requestId);
+    return new SidecardClient(connection, timeout, tenant, requestId, token);
   }
 
   /**
    * Calls carry this id: 1 to 128 of a-z, A-Z, 0-9 and ._:/+=@-. Without it, each has one made.
    */
   public SidecardClient withRequestId(String requestId) {
-    return new SidecardClient(connection, timeout, tenant, requestId);
+    return new SidecardClient(connection, timeout, tenant, requestId, token);
+  }
+
+  /** Calls show this token to a daemon that wants one. Without it, $SIDECARD_TOKEN. */
+  public SidecardClient withToken(String token) {
+    return new SidecardClient(connection, timeout, tenant, requestId, token);
   }
 
   /**
@@ -190,6 +200,9 @@ public final class SidecardClient implements AutoCloseable {
     }
     Metadata metadata = new Metadata();
     metadata.put(REQUEST_ID, call.requestId());
+    if (!token.isEmpty()) {
+      metadata.put(AUTHORIZATION, "Bearer " + token);
+    }
     ManagedChannel channel = connection.channel();
     return MetadataUtils.newAttachHeadersInterceptor(metadata)
         .interceptCall(method, options, channel);

@@ -76,6 +76,9 @@ final class ConformanceDriver {
     if (job.has("tenant")) {
       client = client.withTenant(job.get("tenant").getAsString());
     }
+    if (job.has("token")) {
+      client = client.withToken(job.get("token").getAsString());
+    }
     if (job.has("client_timeout_s")) {
       client = client.withTimeout(duration(job.get("client_timeout_s")));
     }
