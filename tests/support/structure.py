@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "layers": {"core", "policy"},
     "config": {"core", "policy"},
     "telemetry": {"core", "policy", "config"},
+    "schema": {"core", "policy"},
     "store": OUTER,
     "upstream": OUTER,
     "server": OUTER | {"v1"},
@@ -26,7 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "state": {"core", "policy", "config", "layers", "store", "upstream"},
     "telling": {"core", "policy", "layers", "state"},
     "opening": OUTER | {"store", "upstream", "simulator"},
-    "app": OUTER | {"layers", "store", "upstream", "server", "state", "opening", "telling"},
+    "app": OUTER
+    | {"layers", "store", "upstream", "server", "state", "opening", "telling", "schema"},
     "__main__": {"cli"},
     "cli": OUTER | {"app", "server", "store", "upstream", "simulator"},
 }
@@ -44,6 +46,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "cryptography": ("sidecard/store/cipher",),
     "grpc": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "grpc_health": ("sidecard/server/", "sidecard/cli"),
+    "jsonschema_rs": ("sidecard/schema/", "sidecard/server/wire/schema_in"),
     "lmdb": ("sidecard/store/",),
     "grpc_reflection": ("sidecard/server/", "sidecard/cli"),
     "google": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
