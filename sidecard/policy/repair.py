@@ -91,9 +91,9 @@ def _escaped(found: re.Match[str]) -> str:
     return _ESCAPES.get(odd, odd if odd[0] == "\\" else f"\\u{ord(odd):04x}")
 
 
-def _is_spare(kind: str, token: str, following: str) -> bool:
+def _is_spare(kind: str, mark: str, following: str) -> bool:
     """Whether a token is a comma that nothing follows."""
-    return kind == "mark" and token in "," and following in _CLOSES
+    return kind == "mark" and mark == "," and following in _CLOSES
 
 
 def _is_value(token: str) -> bool:
