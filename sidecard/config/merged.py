@@ -13,6 +13,7 @@ from sidecard.config.kinds import Section
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import Target, Timeouts
 from sidecard.config.schema import Config
+from sidecard.config.structured import Structured
 
 _AnySection = TypeVar("_AnySection", bound=Section)
 
@@ -39,6 +40,12 @@ def keeping_of(config: Config, route: str) -> Keeping:
     """Return how the answers of a route are cached."""
     found = config.routes.get(route)
     return over(config.cache, found.cache) if found else config.cache
+
+
+def structured_of(config: Config, route: str) -> Structured:
+    """Return what is done for the answers of a route that are asked for with a schema."""
+    found = config.routes.get(route)
+    return over(config.structured, found.structured) if found else config.structured
 
 
 def admission_of(config: Config, route: str) -> Admission | None:

@@ -36,6 +36,7 @@ from sidecard.config.routes import (
     Target,
     Timeouts,
 )
+from sidecard.config.structured import Structured
 
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
@@ -206,4 +207,5 @@ class Config(Section):
     cache: Cache = Cache()
     budgets: Budgets = Budgets()
     prices: PriceList = PriceList()
+    structured: Structured = Structured()
     log: Log = Log()

@@ -67,6 +67,14 @@ class FallbackPolicy:
 DEFAULT_CACHE: Final = CachePolicy()
 
 
+class Structured(Enum):
+    """How a target is sent a schema: as the API's own parameter, in the prompt, or the best way."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    PROMPT = "prompt"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A (provider, model, credentials) that a call can go to.
@@ -76,6 +84,7 @@ class Target:
 
     model: str
     max_output_tokens: int | None = None
+    structured: Structured = Structured.AUTO
 
     @property
     def name(self) -> str:

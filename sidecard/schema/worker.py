@@ -1,30 +1,21 @@
 """The worker: a process that judges what it is asked on its standard input, and answers at once.
 
-A question and each answer is a frame: four bytes of length, then JSON.
-It bounds itself, in time by an alarm that ends it and in memory by a limit,
+A question and each answer is a frame.
+It bounds itself, in CPU time by an alarm that ends it and in memory by a limit,
 so that nothing is left of it when the daemon is gone in the middle of a question.
+CPU time, because a node that is busy is no fault of a schema.
 """
 
 import json
 import resource
 import signal
-import struct
 import sys
 from typing import BinaryIO, Final
 
-from sidecard.core.jsonio import JsonValue
+from sidecard.schema.frames import LENGTH, frame
 from sidecard.schema.judge import Judge
 
-LENGTH: Final = struct.Struct(">I")
 _MEMORY_BYTES: Final = 1 << 30
-_GRACE_S: Final = 1.0
-"""What the alarm gives beyond the time that the daemon waits, as the daemon ends it first."""
-
-
-def frame(value: JsonValue) -> bytes:
-    """Return a value as it travels, in ASCII, so that half a character does too."""
-    data = json.dumps(value).encode("ascii")
-    return LENGTH.pack(len(data)) + data
 
 
 def main() -> None:
@@ -38,13 +29,15 @@ def main() -> None:
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
     """Answer what is asked; returns when nothing more is."""
     judge = Judge()
+    answers.write(frame({"ready": True}))
+    answers.flush()
     while len(head := questions.read(LENGTH.size)) == LENGTH.size:
         question = json.loads(questions.read(LENGTH.unpack(head)[0]))
-        signal.setitimer(signal.ITIMER_REAL, question["limit_s"] + _GRACE_S)
+        signal.setitimer(signal.ITIMER_PROF, question["limit_s"])
         for answer in judge.answers(question["schema"], question["answer"]):
             answers.write(frame(answer))
             answers.flush()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from sidecard.core.errors import SidecardError
 from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.note import (
+    AskedAgain,
     BreakerChanged,
     BudgetCrossed,
     BudgetRefused,
@@ -24,6 +25,7 @@ from sidecard.core.note import (
     Misconfigured,
     MovedOn,
     Note,
+    OutputJudged,
     RetriesEnded,
     Retrying,
     Shed,
@@ -184,6 +186,16 @@ class Metrics:
         self.rescued = Counts(
             "sidecard_streams_rescued_total", "Broken streams that went on", ("target", "how")
         )
+        self.outputs = Counts(
+            "sidecard_outputs_total",
+            "Calls with a schema by the verdict on their answer",
+            ("target", "route", "verdict"),
+        )
+        self.reasks = Counts(
+            "sidecard_outputs_reasked_total",
+            "Answers that broke their schema and were asked for again",
+            ("target", "to"),
+        )
         self.breaker = Counts(
             "sidecard_breaker_transitions_total", "Changes of breakers", ("target", "to")
         )
@@ -257,6 +269,8 @@ class Metrics:
             BudgetCrossed: lambda n: self.budget_crossed.add(n.budget, str(n.percent)),
             Shed: lambda n: self.shed.add(n.layer, route(n.route), n.why),
             StreamRescued: lambda n: self.rescued.add(name(n.target), n.how),
+            OutputJudged: lambda n: self.outputs.add(name(n.target), route(n.route), n.verdict),
+            AskedAgain: lambda n: self.reasks.add(name(n.target), name(n.to)),
             BreakerChanged: lambda n: self.breaker.add(name(n.target), n.after),
         }
 

@@ -52,7 +52,8 @@ FLAGS = {
     "timeouts.idle": "timeouts.idle: unknown key; did you mean idle_s? (command line)",
     "": (
         "'': unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
-        "retry, breaker, limits, admission, hedge, cache, budgets, prices, log (command line)"
+        "retry, breaker, limits, admission, hedge, cache, budgets, prices, "
+        "structured, log (command line)"
     ),
     "timeouts": "timeouts: expected a mapping of names to settings, got 5 (command line)",
     "routes.default.targets.0.model": (

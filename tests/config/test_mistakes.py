@@ -38,7 +38,7 @@ MISTAKES = {
     "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format {HERE}",
     "zzz: ": (
         "zzz: unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
-        f"retry, breaker, limits, admission, hedge, cache, budgets, prices, log {HERE}"
+        f"retry, breaker, limits, admission, hedge, cache, budgets, prices, structured, log {HERE}"
     ),
     "log: {level: loud}": (f"log.level: expected debug, info, warning or error, got 'loud' {HERE}"),
     "listen: {reflection: no}": f"listen.reflection: expected true or false, got 'no' {HERE}",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecard.policy.extract import MOST_CANDIDATES, Extracted, extract
@@ -28,6 +28,14 @@ TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null')
 
 def read(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def only(extracted: Extracted) -> Any:
@@ -92,11 +100,7 @@ def test_nothing_is_made_up(text: str) -> None:
 def test_a_repair_keeps_every_token_in_its_order(text: str) -> None:
     """Only punctuation, comments and spaces differ."""
     mended = repaired(text)
-    assume(mended is not None)
-    assert mended is not None
-    try:
-        json.loads(mended)
-    except ValueError:
+    if mended is None or not _is_json(mended):
         return
     at = 0
     for token in TOKEN.findall(mended):

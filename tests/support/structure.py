@@ -24,11 +24,10 @@ ALLOWED: dict[str, set[str]] = {
     "upstream": OUTER,
     "server": OUTER | {"v1"},
     "simulator": OUTER,
-    "state": {"core", "policy", "config", "layers", "store", "upstream"},
+    "state": {"core", "policy", "config", "layers", "schema", "store", "upstream"},
     "telling": {"core", "policy", "layers", "state"},
     "opening": OUTER | {"store", "upstream", "simulator"},
-    "app": OUTER
-    | {"layers", "store", "upstream", "server", "state", "opening", "telling", "schema"},
+    "app": OUTER | {"layers", "store", "upstream", "server", "state", "opening", "telling"},
     "__main__": {"cli"},
     "cli": OUTER | {"app", "server", "store", "upstream", "simulator"},
 }

@@ -1,0 +1,144 @@
+"""Native: a schema in the form that the Messages API takes as `output_config.format`, if it can.
+
+The API takes a part of JSON Schema
+(https://platform.claude.com/docs/en/build-with-claude/structured-outputs): closed objects,
+lists, enums, constants, `anyOf` and references that don't recur. Bounds of numbers and texts
+are told to the model in the description, as the `anthropic` package does
+(`anthropic/lib/_parse/_transform.py`), and checked here when the answer has come.
+What would let in less than the schema does, as an open object does closed, isn't sent so:
+then the schema is in the prompt.
+"""
+
+from typing import Any, Final
+
+from sidecard.core import jsonio
+from sidecard.core.call import Call, Structured
+from sidecard.core.jsonio import JsonObject, JsonValue
+
+_SCALARS: Final = frozenset({"string", "integer", "number", "boolean", "null"})
+_FORMATS: Final = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+_BOUNDS: Final = frozenset(
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
+    }
+)
+_KEPT: Final = frozenset({"title", "default"})
+_IGNORED: Final = frozenset({"$schema", "$comment", "$id", "examples", "deprecated", "readOnly"})
+_DEFINED: Final = ("$defs", "definitions")
+_INSTRUCTION: Final = (
+    "Answer with JSON alone: one value that satisfies the JSON Schema below, "
+    "with no other text and no code fence around it.\n\n"
+)
+
+
+class _CantBe(Exception):
+    """The API's part of JSON Schema has no words for this."""
+
+
+def parameters_of(call: Call) -> JsonObject:
+    """Return the parameters for the call's target, which has the schema in the form it takes."""
+    schema, parameters = call.output_schema, call.parameters
+    if schema is None:
+        return parameters
+    how = call.target.structured
+    config = parameters.get("output_config") or {}
+    narrow = None if how is Structured.PROMPT else native(schema)
+    if narrow is not None or how is Structured.NATIVE:
+        form = {"type": "json_schema", "schema": schema if narrow is None else narrow}
+        return {**parameters, "output_config": {**config, "format": form}}
+    rest = {key: value for key, value in config.items() if key != "format"}
+    changed = {**parameters, "system": _instructed(parameters.get("system"), schema)}
+    if rest:
+        return {**changed, "output_config": rest}
+    return {key: value for key, value in changed.items() if key != "output_config"}
+
+
+def native(schema: JsonObject) -> JsonObject | None:
+    """Return the schema as the API takes it; None where it can't be said so."""
+    try:
+        return _narrow(schema, _definitions(schema), ())
+    except _CantBe:
+        return None
+
+
+def _instructed(system: JsonValue, schema: JsonObject) -> JsonValue:
+    """Return the instructions with the schema at their end, behind what may be cached."""
+    told = _INSTRUCTION + jsonio.dumps(schema)
+    if isinstance(system, list):
+        return [*system, {"type": "text", "text": told}]
+    return f"{system}\n\n{told}" if system else told
+
+
+def _definitions(schema: JsonObject) -> dict[str, JsonObject]:
+    return {
+        f"#/{where}/{name}": inner
+        for where in _DEFINED
+        for name, inner in (schema.get(where) or {}).items()
+    }
+
+
+def _narrow(schema: JsonValue, known: dict[str, JsonObject], within: tuple[str, ...]) -> JsonObject:
+    """Return one schema; `within` are the references on the way to it."""
+    if not isinstance(schema, dict):
+        raise _CantBe
+    left = {k: v for k, v in schema.items() if k not in _IGNORED and k not in _DEFINED}
+    told = left.pop("description", "")
+    out: dict[str, Any] = {key: left.pop(key) for key in _KEPT & left.keys()}
+    if "$ref" in left:
+        # Said in place, since the API refuses what recurs; that has to be found here anyway.
+        name = left.pop("$ref")
+        if left or name not in known or name in within:
+            raise _CantBe
+        return {**_narrow(known[name], known, (*within, name)), **out}
+    bounds = {key: left.pop(key) for key in sorted(_BOUNDS & left.keys())}
+    if bounds.get("format") in _FORMATS:
+        out["format"] = bounds.pop("format")
+    out |= _shape(left, known, within)
+    if left:
+        raise _CantBe
+    if bounds:
+        told = f"{told}\n\n{jsonio.dumps(bounds)}".strip()
+    return {**out, "description": told} if told else out
+
+
+def _shape(
+    left: dict[str, Any], known: dict[str, JsonObject], within: tuple[str, ...]
+) -> dict[str, Any]:
+    """Take what says which values there are, and return it."""
+    kind = left.pop("type", None)
+    for key in ("enum", "const"):
+        if key in left:
+            value = left.pop(key)
+            listed = value if key == "enum" else [value]
+            if not listed or any(isinstance(one, dict | list) for one in listed):
+                raise _CantBe
+            return {key: value}
+    for key in ("anyOf", "oneOf"):
+        if key in left and kind is None:
+            return {"anyOf": [_narrow(one, known, within) for one in left.pop(key)]}
+    if kind == "object":
+        return _closed(left, known, within)
+    if kind == "array" and "items" in left:
+        return {"type": kind, "items": _narrow(left.pop("items"), known, within)}
+    if kind in _SCALARS if isinstance(kind, str) else False:
+        return {"type": kind}
+    if isinstance(kind, list) and kind and _SCALARS.issuperset(kind):
+        return {"anyOf": [{"type": one} for one in kind]}
+    raise _CantBe
+
+
+def _closed(
+    left: dict[str, Any], known: dict[str, JsonObject], within: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return an object whose names are all known; what else it might have is of no use."""
+    properties, required = left.pop("properties", None), left.pop("required", [])
+    if left.pop("additionalProperties", False) is not False or not properties:
+        raise _CantBe
+    if not properties.keys() >= set(required):
+        raise _CantBe
+    inner = {name: _narrow(one, known, within) for name, one in properties.items()}
+    closed = {"type": "object", "properties": inner, "additionalProperties": False}
+    return {**closed, "required": required} if required else closed
