@@ -9,6 +9,7 @@ What would let in less than the schema does, as an open object does closed, isn'
 then the schema is in the prompt.
 """
 
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Final
 
 from sidecard.core import jsonio
@@ -57,11 +58,25 @@ def parameters_of(call: Call) -> JsonObject:
 
 
 def native(schema: JsonObject) -> JsonObject | None:
-    """Return the schema as the API takes it; None where it can't be said so."""
+    """Return the schema as the API takes it; None where it can't be said so.
+
+    Takes time in proportion to its length: what is referred to is looked at once.
+    """
+    links: dict[str, set[str]] = {}
     try:
-        return _narrow(schema, _definitions(schema), ())
-    except _CantBe:
+        narrow = _narrow(schema, links.setdefault("#", set()))
+        for where in _DEFINED:
+            if where in schema:
+                narrow[where] = {
+                    name: _narrow(inner, links.setdefault(f"#/{where}/{name}", set()))
+                    for name, inner in schema[where].items()
+                }
+        if any(not links.keys() >= to for to in links.values()):
+            return None
+        TopologicalSorter(links).prepare()
+    except (_CantBe, CycleError):
         return None
+    return narrow
 
 
 def _instructed(system: JsonValue, schema: JsonObject) -> JsonValue:
@@ -72,31 +87,23 @@ def _instructed(system: JsonValue, schema: JsonObject) -> JsonValue:
     return f"{system}\n\n{told}" if system else told
 
 
-def _definitions(schema: JsonObject) -> dict[str, JsonObject]:
-    return {
-        f"#/{where}/{name}": inner
-        for where in _DEFINED
-        for name, inner in (schema.get(where) or {}).items()
-    }
-
-
-def _narrow(schema: JsonValue, known: dict[str, JsonObject], within: tuple[str, ...]) -> JsonObject:
-    """Return one schema; `within` are the references on the way to it."""
+def _narrow(schema: JsonValue, refs: set[str]) -> dict[str, Any]:
+    """Return one schema, having added to `refs` what it refers to."""
     if not isinstance(schema, dict):
         raise _CantBe
     left = {k: v for k, v in schema.items() if k not in _IGNORED and k not in _DEFINED}
     told = left.pop("description", "")
     out: dict[str, Any] = {key: left.pop(key) for key in _KEPT & left.keys()}
     if "$ref" in left:
-        # Said in place, since the API refuses what recurs; that has to be found here anyway.
         name = left.pop("$ref")
-        if left or name not in known or name in within:
+        if left:
             raise _CantBe
-        return {**_narrow(known[name], known, (*within, name)), **out}
+        refs.add(name)
+        return {"$ref": name}
     bounds = {key: left.pop(key) for key in sorted(_BOUNDS & left.keys())}
     if bounds.get("format") in _FORMATS:
         out["format"] = bounds.pop("format")
-    out |= _shape(left, known, within)
+    out |= _shape(left, refs)
     if left:
         raise _CantBe
     if bounds:
@@ -104,9 +111,7 @@ def _narrow(schema: JsonValue, known: dict[str, JsonObject], within: tuple[str, 
     return {**out, "description": told} if told else out
 
 
-def _shape(
-    left: dict[str, Any], known: dict[str, JsonObject], within: tuple[str, ...]
-) -> dict[str, Any]:
+def _shape(left: dict[str, Any], refs: set[str]) -> dict[str, Any]:
     """Take what says which values there are, and return it."""
     kind = left.pop("type", None)
     for key in ("enum", "const"):
@@ -118,11 +123,11 @@ def _shape(
             return {key: value}
     for key in ("anyOf", "oneOf"):
         if key in left and kind is None:
-            return {"anyOf": [_narrow(one, known, within) for one in left.pop(key)]}
+            return {"anyOf": [_narrow(one, refs) for one in left.pop(key)]}
     if kind == "object":
-        return _closed(left, known, within)
+        return _closed(left, refs)
     if kind == "array" and "items" in left:
-        return {"type": kind, "items": _narrow(left.pop("items"), known, within)}
+        return {"type": kind, "items": _narrow(left.pop("items"), refs)}
     if kind in _SCALARS if isinstance(kind, str) else False:
         return {"type": kind}
     if isinstance(kind, list) and kind and _SCALARS.issuperset(kind):
@@ -130,15 +135,13 @@ def _shape(
     raise _CantBe
 
 
-def _closed(
-    left: dict[str, Any], known: dict[str, JsonObject], within: tuple[str, ...]
-) -> dict[str, Any]:
+def _closed(left: dict[str, Any], refs: set[str]) -> dict[str, Any]:
     """Return an object whose names are all known; what else it might have is of no use."""
     properties, required = left.pop("properties", None), left.pop("required", [])
     if left.pop("additionalProperties", False) is not False or not properties:
         raise _CantBe
     if not properties.keys() >= set(required):
         raise _CantBe
-    inner = {name: _narrow(one, known, within) for name, one in properties.items()}
+    inner = {name: _narrow(one, refs) for name, one in properties.items()}
     closed = {"type": "object", "properties": inner, "additionalProperties": False}
     return {**closed, "required": required} if required else closed

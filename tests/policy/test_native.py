@@ -89,6 +89,14 @@ def test_what_the_api_has_no_words_for_is_not_said(schema: dict[str, Any]) -> No
     assert native(schema) is None
 
 
+def test_what_branches_is_looked_at_once() -> None:
+    """Forty levels, each of which is referred to twice, are forty and not 2^40."""
+    both = [[{"$ref": f"#/$defs/a{n + 1}"}] * 2 for n in range(40)]
+    defs: dict[str, Any] = {f"a{n}": {"anyOf": pair} for n, pair in enumerate(both)}
+    schema = {"$ref": "#/$defs/a0", "$defs": {**defs, "a40": {"const": 1}}}
+    assert native(schema) == schema
+
+
 def test_bounds_are_told_to_the_model() -> None:
     """As the anthropic package does."""
     schema = {"type": "integer", "minimum": 1, "description": "How many."}
