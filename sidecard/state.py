@@ -80,9 +80,7 @@ class State:
         self.estimator = Estimator()
         self.counts_unpriced = config.prices.unknown != "allow"
         self.ledger = Ledger(
-            budgets_of(config),
-            crossed=self._crossed,
-            counts_unpriced=self.counts_unpriced,
+            budgets_of(config), crossed=self._crossed, counts_unpriced=self.counts_unpriced
         )
         self.closed = config.budgets.on_ledger_failure == "closed"
         self.book: Book | None = None

@@ -76,7 +76,7 @@ class Target(Section):
     structured: Literal["auto", "native", "prompt"] = Field(
         "auto",
         description="How the model is sent a call's `output_schema`: `native` as the API's own "
-        "parameter, as it is, `prompt` at the end of the instructions. `auto`: as the parameter "
+        "parameter in any case, `prompt` at the end of the instructions. `auto`: as the parameter "
         "where the API's part of JSON Schema can say it and the model doesn't refuse it, else in "
         "the instructions. The answer is checked in any case.",
     )

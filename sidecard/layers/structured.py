@@ -30,17 +30,9 @@ from sidecard.core.ports import NoteSink, OutputJudge
 from sidecard.core.reply import Reply, Source
 from sidecard.core.verdict import Verdict, invalid
 from sidecard.layers.verified import Verified
+from sidecard.policy.reask import Wrong, next_call, prompted
 from sidecard.policy.splice import total
-from sidecard.policy.structured import (
-    UNFINISHED,
-    StructuredPolicy,
-    Wrong,
-    begun,
-    blames_format,
-    next_call,
-    prompted,
-    unfit,
-)
+from sidecard.policy.structured import UNFINISHED, StructuredPolicy, begun, blames_format, unfit
 
 _REMEMBERED: Final = 256
 
@@ -111,7 +103,7 @@ class Structured:
     def wrong(call: Call, target: str, message: Message, verdict: Verdict) -> InvalidOutput:
         """Return the error for an answer; what the answer says is in its details alone."""
         faults = tuple([Violation(fault.path, fault.description) for fault in verdict.violations])
-        told = f"the answer doesn't satisfy output_schema: {len(faults)} violations in the details"
+        told = f"the answer doesn't satisfy output_schema; violations in the details: {len(faults)}"
         error = InvalidOutput(told, raw=begun(call.messages) + message.text, violations=faults)
         error.target = target
         return error
@@ -142,8 +134,7 @@ class Structured:
                 reply = await self._ask(asked, schema)
             except SidecardError as error:
                 self.note(call, failed.target, "failed")
-                failed.message += f"; and asking again failed: {error.reason}"
-                raise failed from error
+                raise _with(failed, error) from error
 
     async def _judged(
         self, call: Call, reply: Reply, schema: Schema
@@ -205,3 +196,11 @@ class Structured:
 
     def __repr__(self) -> str:
         return f"<Structured, {len(self._refused)} schemas refused as a parameter, {self._judge!r}>"
+
+
+def _with(failed: InvalidOutput, error: SidecardError) -> InvalidOutput:
+    """Return the error of the answer that there was, with why there is no better one."""
+    told = f"{failed.message}; and asking again failed: {error.reason}"
+    both = InvalidOutput(told, raw=failed.raw, violations=failed.violations)
+    both.target = failed.target
+    return both

@@ -60,6 +60,7 @@ def parameters_of(call: Call) -> JsonObject:
 def native(schema: JsonObject) -> JsonObject | None:
     """Return the schema as the API takes it; None where it can't be said so.
 
+    Nor can what is no schema at all.
     Takes time in proportion to its length: what is referred to is looked at once.
     """
     links: dict[str, set[str]] = {}
@@ -74,7 +75,7 @@ def native(schema: JsonObject) -> JsonObject | None:
         if any(not links.keys() >= to for to in links.values()):
             return None
         TopologicalSorter(links).prepare()
-    except (_CantBe, CycleError):
+    except (_CantBe, CycleError, AttributeError, TypeError, ValueError, RecursionError):
         return None
     return narrow
 

@@ -96,6 +96,7 @@ class Metrics:
         self._tenants = Names()
         self._count_calls()
         self._count_decisions()
+        self._count_outputs()
         self._counting = self._ways_to_count()
         counted = [found for found in vars(self).values() if isinstance(found, Counts | Times)]
         self.families = (*GAUGES, *counted)
@@ -186,6 +187,11 @@ class Metrics:
         self.rescued = Counts(
             "sidecard_streams_rescued_total", "Broken streams that went on", ("target", "how")
         )
+        self.breaker = Counts(
+            "sidecard_breaker_transitions_total", "Changes of breakers", ("target", "to")
+        )
+
+    def _count_outputs(self) -> None:
         self.outputs = Counts(
             "sidecard_outputs_total",
             "Calls with a schema by the verdict on their answer",
@@ -195,9 +201,6 @@ class Metrics:
             "sidecard_outputs_reasked_total",
             "Answers that broke their schema and were asked for again",
             ("target", "to"),
-        )
-        self.breaker = Counts(
-            "sidecard_breaker_transitions_total", "Changes of breakers", ("target", "to")
         )
 
     def call(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:

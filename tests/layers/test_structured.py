@@ -15,6 +15,7 @@ from sidecard.core.errors import (
 from sidecard.core.event import Usage
 from sidecard.core.note import AskedAgain
 from sidecard.core.outcome import Ending
+from tests.support.caching import cached
 from tests.support.conformance import Ends
 from tests.support.script import a_call, a_message
 from tests.support.structured import (
@@ -212,3 +213,13 @@ async def test_other_refusals_are_the_callers(form: Form, message: str) -> None:
     with pytest.raises(UpstreamRefused):
         await World(model).layer(asking(route=replace(ROUTE, targets=(target,)), target=target))
     assert len(model.calls) == 1
+
+
+@pytest.mark.parametrize(("output_json", "asked"), [("", 2), (GOOD, 1)])
+async def test_what_was_kept_unchecked_is_none_to_a_schema(output_json: str, asked: int) -> None:
+    """As by a version that checked nothing: it is asked for again."""
+    model = Model(*[replace(saying(GOOD), output_json=output_json)] * 2)
+    cache = cached(model, model.clock)
+    for _ in range(2):
+        await (await cache(asking())).message()
+    assert len(model.calls) == asked

@@ -157,3 +157,19 @@ def test_a_call_for_another_target_is_sent_otherwise() -> None:
     asked = call(CLOSED, Structured.AUTO)
     prompted = asked.to(replace(asked.target, model="other", structured=Structured.PROMPT))
     assert "system" in parameters_of(prompted)
+
+
+_WORDS = st.sampled_from(
+    ["type", "properties", "items", "anyOf", "enum", "required", "$ref", "$defs", "const", "object"]
+)
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | _WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_WORDS, _ANY, max_size=5))
+def test_what_is_no_schema_breaks_nothing(schema: dict[str, Any]) -> None:
+    """Who counts tokens asks before anybody has looked at it."""
+    assert parameters_of(call(schema, Structured.AUTO))["max_tokens"] == 9

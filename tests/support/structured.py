@@ -50,6 +50,19 @@ class Model:
         return reply
 
 
+class Whole:
+    """Has the answers to unary calls at hand, as the upstream's handler does."""
+
+    def __init__(self, next_: Handler) -> None:
+        self._next = next_
+
+    async def __call__(self, call: Call) -> Reply:
+        reply = await self._next(call)
+        if call.mode is Mode.STREAM:
+            return reply
+        return Reply.whole(reply.head, await reply.message(), ManualClock())
+
+
 class World:
     """The layer around a model, and all that it told."""
 
