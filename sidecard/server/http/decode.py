@@ -9,6 +9,7 @@ from sidecard.core.call import CacheMode, CachePolicy, Call, FallbackPolicy, Mod
 from sidecard.core.errors import InvalidCall, Violation
 from sidecard.core.jsonio import JsonObject
 from sidecard.server.arrival import Arrival
+from sidecard.server.http.structured import schema_of
 from sidecard.server.wire.routing import Routing, limit_of
 from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE
 from sidecard.server.wire.violations import Violations, shown
@@ -85,6 +86,7 @@ class Decoder:
             deadline=arrival.deadline,
             mode=Mode.STREAM if asked.stream else Mode.UNARY,
             priority=priority or Priority.INTERACTIVE,
+            output_schema=schema_of(parameters),
             cache=cache,
             # A stream of the API can't say that it starts anew.
             fallback=FallbackPolicy(route.last_resorts, continue_stream=False),
