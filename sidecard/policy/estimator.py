@@ -13,7 +13,7 @@ from sidecard.core.call import Call
 from sidecard.core.event import Usage
 from sidecard.policy.estimate import MARGIN, Guess, Ratio
 from sidecard.policy.keyed import Keyed
-from sidecard.policy.native import parameters_of
+from sidecard.policy.schema_form import parameters_of
 
 _PRIOR_TOKENS: Final = 1_000.0
 _FRAME: Final = 20

@@ -87,7 +87,7 @@ def _read(text: str, how: str) -> Found | str:
         return Found(canonical(text), how)
     except ValueError as error:
         problem = _told(error)
-    mended = repaired(text) if text[0] in "{[" else None
+    mended = repaired(text) if text[:1] in {"{", "["} else None
     if mended is None:
         return problem
     try:

@@ -1,10 +1,10 @@
 """Repair: near-JSON to JSON where that changes the punctuation alone.
 
 Mended are commas too many or missing, comments, other quotation marks, names without any,
-and characters in a text that have to be escaped. Every text, number and literal of the result
-stands in the original, in the same order. What would be a guess isn't made:
-an open bracket is not closed, for the rest may be missing; `None` and `NaN` are no JSON;
-an inner quotation mark could end the text; `[1 234]` could be one number.
+characters in a text that have to be escaped, and `True`, `False` and `None` as Python writes
+them. Every text, number and literal of the result stands in the original, in the same order.
+What would be a guess isn't made: an open bracket is not closed, for the rest may be missing;
+an inner quotation mark could end the text; `[1 234]` could be one number; JSON has no `NaN`.
 
 `json_repair` 0.64 is made for getting something out of anything:
 measured, it makes `tru` a text, `1,234` another, drops the end of `'it''s'`, and closes what was
@@ -17,9 +17,9 @@ from typing import Final
 _TOKEN: Final = re.compile(
     r"""
       (?P<space>[\s\ufeff\u200b]+)
-    | (?P<comment>//[^\n]*|/\*.*?\*/)
+    | (?P<comment>//[^\n]*|/\*.*?\*/|\#[\ \t][^\n]*)
     | (?P<string>"[^"\\]*(?:\\.[^"\\]*)*")
-    | '(?P<single>[^'"\\\n]*)'
+    | '(?P<single>(?:[^'\\\n]|\\['"])*)'
     | “(?P<curly>[^“”"\\\n]*)”
     | (?P<mark>[{}\[\]:,])
     | (?P<atom>[^\s\ufeff\u200b{}\[\]:,"'“”/]+)
@@ -28,6 +28,7 @@ _TOKEN: Final = re.compile(
 )
 _SCALAR: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NAME: Final = re.compile(r"[^\W\d][\w$-]*")
+_PYTHON: Final = {"True": "true", "False": "false", "None": "null"}
 _ODD: Final = re.compile(r"\\.|[\x00-\x1f]", re.DOTALL)
 _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\'": "'"}
 _OPENS, _CLOSES = frozenset("{["), frozenset("}]")
@@ -47,9 +48,9 @@ def repaired(text: str) -> str | None:
         following = tokens[index + 1][1] if index + 1 < len(tokens) else ""
         written = token
         if kind == "atom" and not _SCALAR.fullmatch(token):
-            if following != ":" or not _NAME.fullmatch(token):
+            written = f'"{token}"' if following == ":" else _PYTHON.get(token, "")
+            if not written or (following == ":" and not _NAME.fullmatch(token)):
                 return None
-            written = f'"{token}"'
         if _is_spare(kind, token, following) and out and _is_value(out[-1]):
             continue
         if out and within and _lacks_comma(within[-1], out[-1], kind, written, following):
@@ -78,11 +79,17 @@ def _tokens(text: str) -> list[tuple[str, str]] | None:
             case "string":
                 token = _ODD.sub(_escaped, found[0])
             case "single" | "curly":
-                kind, token = "string", f'"{found[kind]}"'.replace("\t", "\\t")
+                kind, token = "string", _quoted(found[kind])
             case _:
                 token = found[0]
         tokens.append((kind, token))
     return tokens
+
+
+def _quoted(inner: str) -> str:
+    """Return what stood between other quotation marks as a text."""
+    plain = inner.replace("\\'", "'").replace('\\"', '"')
+    return '"' + plain.replace('"', '\\"').replace("\t", "\\t") + '"'
 
 
 def _escaped(found: re.Match[str]) -> str:

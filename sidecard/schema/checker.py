@@ -98,7 +98,11 @@ class Checker:
     ) -> dict[str, Any]:
         question = {"schema": schema, "answer": answer, "limit_s": limit_s}
         _there(worker.stdin).write(frame(question))
-        return await self._read(worker, limit_s * _PATIENCE)
+        found = await self._read(worker, limit_s * _PATIENCE)
+        if "bug" in found:
+            self._drop(worker)
+            raise RuntimeError(found["bug"])
+        return found
 
     async def _read(self, worker: Process, limit_s: float) -> dict[str, Any]:
         """Return the next answer; without one, whatever the reason, the worker is of no more use.

@@ -22,12 +22,12 @@ from jsonschema_rs import Draft202012Validator, RegexOptions, ValidationError
 
 from sidecard.core.jsonio import JsonValue
 from sidecard.policy.extract import Extracted, Found, extract
+from sidecard.schema.told import pointer, short
 
 MOST_VIOLATIONS: Final = 20
 _REMEMBERED: Final = 64
 _REMEMBERED_CHARS: Final = 1 << 20
 _PATTERN_BYTES: Final = 1 << 20
-_TOLD_CHARS: Final = 300
 _NO_LOOKING: Final = "; patterns can't have look-around or back-references"
 
 Fields = dict[str, JsonValue]
@@ -85,9 +85,9 @@ def _compile(schema: str) -> Draft202012Validator | str:
         return Draft202012Validator(_value(schema), offline=True, pattern_options=options)
     except ValidationError as error:
         told = error.message + (_NO_LOOKING if error.message.endswith('is not a "regex"') else "")
-        return f"at {_pointer(error.instance_path) or '/'}: {_short(told)}"
+        return f"at {pointer(error.instance_path) or '/'}: {short(told)}"
     except ValueError as error:
-        return _short(str(error))
+        return short(str(error))
 
 
 def _value(text: str) -> JsonValue:
@@ -107,14 +107,4 @@ def _violations(
         return [("", f"the answer holds {valid} different values; it has to be one")]
     _, last = values[-1]
     errors = islice(validator.iter_errors(last), MOST_VIOLATIONS)
-    return [(_pointer(error.instance_path), _short(error.message)) for error in errors]
-
-
-def _pointer(path: list[str | int]) -> str:
-    """Return a JSON Pointer (RFC 6901)."""
-    steps = [str(step).replace("~", "~0").replace("/", "~1") for step in path]
-    return "".join([f"/{step}" for step in steps])[:_TOLD_CHARS]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _TOLD_CHARS else text[: _TOLD_CHARS - 1] + "…"
+    return [(pointer(error.instance_path), short(error.message)) for error in errors]

@@ -10,6 +10,8 @@ import json
 import resource
 import signal
 import sys
+import traceback
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from sidecard.schema.frames import LENGTH, frame
@@ -27,17 +29,31 @@ def main() -> None:
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer what is asked; returns when nothing more is."""
+    """Answer what is asked; returns when nothing more is, and after a bug, which it tells."""
     judge = Judge()
     answers.write(frame({"ready": True}))
     answers.flush()
     while len(head := questions.read(LENGTH.size)) == LENGTH.size:
         question = json.loads(questions.read(LENGTH.unpack(head)[0]))
         signal.setitimer(signal.ITIMER_PROF, question["limit_s"])
-        for answer in judge.answers(question["schema"], question["answer"]):
-            answers.write(frame(answer))
+        try:
+            for answer in judge.answers(question["schema"], question["answer"]):
+                answers.write(frame(answer))
+                answers.flush()
+        except BaseException as error:  # The validator's panics are no `Exception`.
+            if isinstance(error, MemoryError):
+                raise
+            answers.write(frame({"bug": _where(error)}))
             answers.flush()
-        signal.setitimer(signal.ITIMER_PROF, 0)
+            return
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _where(error: BaseException) -> str:
+    """Return what happened and where, without a word of what was judged."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
 if __name__ == "__main__":

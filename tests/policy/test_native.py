@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
 from sidecard.core.call import Call, Structured, Target
-from sidecard.policy.native import native, parameters_of
+from sidecard.policy.native import native
+from sidecard.policy.schema_form import parameters_of
 from tests.support.script import a_call
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

@@ -1,6 +1,7 @@
 """`Checker`: the worker answers, is ended when it takes too long, and comes back."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -13,6 +14,9 @@ import pytest_asyncio
 from sidecard.core.errors import InvalidCall
 from sidecard.core.verdict import How
 from sidecard.schema.checker import Checker
+from sidecard.schema.frames import LENGTH, frame
+from sidecard.schema.judge import Judge
+from sidecard.schema.worker import serve
 
 SCHEMA = json.dumps({"type": "object", "required": ["a"]})
 LIMIT_S = 20.0
@@ -127,3 +131,32 @@ async def test_the_worker_gets_no_key(checker: Checker, monkeypatch: pytest.Monk
     finally:
         await other.aclose()
     del checker
+
+
+async def test_a_bug_is_told_as_one(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as the schema's fault: where it is, without a word of the answer; the next is served."""
+
+    def broken(*_: object) -> object:
+        msg = "of the answer"
+        raise IndexError(msg)
+
+    monkeypatch.setattr(Judge, "answers", broken)
+    question, told = frame({"schema": "{}", "answer": "x", "limit_s": LIMIT_S}), io.BytesIO()
+    serve(io.BytesIO(question * 2), told)
+    ready = frame({"ready": True})
+    bug = json.loads(told.getvalue()[len(ready) + LENGTH.size :])
+    assert bug["bug"].startswith("IndexError at test_checker.py:")
+    assert (told.getvalue().count(b"bug"), b"of the answer" in told.getvalue()) == (1, False)
+
+    await checker.problem(SCHEMA, LIMIT_S)
+    before = checker.started
+
+    async def read(*_: object) -> object:
+        return bug
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checker, "_read", read)
+        with pytest.raises(RuntimeError, match=r"test_checker\.py"):
+            await checker.verdict(SCHEMA, "{}", LIMIT_S)
+    assert (await checker.verdict(SCHEMA, '{"a":1}', LIMIT_S)).valid
+    assert checker.started == before + 1

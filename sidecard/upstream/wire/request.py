@@ -4,7 +4,7 @@ from typing import Final
 
 from sidecard.core.call import Call
 from sidecard.core.jsonio import JsonObject
-from sidecard.policy.native import parameters_of
+from sidecard.policy.schema_form import parameters_of
 
 BETAS: Final = "betas"
 """The parameter, in the SDK's words, that travels as a header: which betas a request is for."""
