@@ -88,6 +88,8 @@ def _compile(schema: str) -> Draft202012Validator | str:
         return f"at {pointer(error.instance_path) or '/'}: {short(told)}"
     except ValueError as error:
         return short(str(error))
+    except RecursionError:
+        return "is nested too deeply"
 
 
 def _value(text: str) -> JsonValue:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sidecard.core.errors import InvalidCall
+from sidecard.core.errors import InvalidCall, Overloaded
 from sidecard.core.verdict import How
 from sidecard.schema.checker import Checker
 from sidecard.schema.frames import LENGTH, frame
@@ -115,6 +115,60 @@ async def test_a_worker_that_was_killed_is_replaced(checker: Checker) -> None:
     assert (await checker.verdict(SCHEMA, '{"a":1}', LIMIT_S)).valid
 
 
+async def test_a_worker_that_stands_still_is_nobodys_fault() -> None:
+    """Of a node that has no time for it, say: the call may come again, and finds another."""
+    checker = Checker(patience_s=0.2)
+    try:
+        await checker.problem(SCHEMA, LIMIT_S)
+        assert checker._worker is not None
+        os.kill(checker._worker.pid, signal.SIGSTOP)
+        with pytest.raises(Overloaded, match="no CPU time"):
+            await checker.verdict(SCHEMA, "{}", 0.1)
+        assert (await checker.verdict(SCHEMA, '{"a":1}', LIMIT_S)).valid
+    finally:
+        await checker.aclose()
+
+
+BOUNDED: dict[str, tuple[dict[str, Any], str]] = {
+    "a catastrophic pattern": ({"pattern": "^(a+)+$"}, json.dumps("a" * 100_000 + "b")),
+    "another": ({"pattern": "^(a|aa)*$"}, json.dumps("a" * 100_000 + "b")),
+    "many patterns": ({"patternProperties": {f"^x{n}": {} for n in range(900)}}, '{"x1":1}'),
+    "itself": ({"$ref": "#"}, "1"),
+    "each other": ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
+                    "$ref": "#/$defs/a"}, "1"),
+    "itself, deeply": ({"items": {"$ref": "#"}}, "[" * 190 + "]" * 190),
+    "all different": ({"uniqueItems": True}, json.dumps([{"a": n} for n in range(5_000)])),
+    "a long list": ({"enum": [f"{n}" for n in range(20_000)]}, '"no"'),
+    "far away": ({"$dynamicRef": "#a", "$defs": {"x": {"$dynamicAnchor": "a"}}}, "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_what_looks_explosive_has_its_verdict_in_time(checker: Checker, name: str) -> None:
+    """By one second of CPU time: a verdict, or the refusal of the schema."""
+    schema, answer = BOUNDED[name]
+    text = json.dumps(schema)
+    if not await checker.problem(text, 1.0):
+        try:
+            found = await checker.verdict(text, answer, 1.0)
+        except InvalidCall as error:
+            assert error.violations[0].field == "output_schema"  # noqa: PT017
+        else:
+            assert found.valid != bool(found.violations)
+    assert (await checker.verdict(SCHEMA, '{"a":1}', LIMIT_S)).valid
+
+
+@pytest.mark.parametrize("levels", [300, 3_000])
+async def test_a_schema_as_deep_as_that_is_looked_at_or_refused(
+    checker: Checker, levels: int
+) -> None:
+    """Nothing breaks, here or in the worker."""
+    text = '{"not":' * levels + "true" + "}" * levels
+    problem = await checker.problem(text, 1.0)
+    if not problem:
+        assert (await checker.verdict(text, "1", 1.0)).valid is (levels % 2 == 0)
+
+
 async def test_the_worker_gets_no_key(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment holds what Python needs, and ends with the daemon's end of the pipe."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-secret")
@@ -148,7 +202,7 @@ async def test_a_bug_is_told_as_one(checker: Checker, monkeypatch: pytest.Monkey
     assert bug["bug"].startswith("IndexError at test_checker.py:")
     assert (told.getvalue().count(b"bug"), b"of the answer" in told.getvalue()) == (1, False)
 
-    await checker.problem(SCHEMA, LIMIT_S)
+    await checker.verdict(SCHEMA, "{}", LIMIT_S)
     before = checker.started
 
     async def read(*_: object) -> object:
