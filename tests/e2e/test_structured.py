@@ -45,6 +45,7 @@ async def sim() -> AsyncIterator[Simulator]:
 async def daemon(sim: Simulator) -> AsyncIterator[Daemon]:
     env = settings(sim.base_url) | {
         "SIDECARD_CACHE__ENABLED": "true",
+        "SIDECARD_CACHE__COALESCE": "true",
         "SIDECARD_RETRY__MAX_ATTEMPTS": "1",
         "SIDECARD_STRUCTURED__CHECK_S": "0.3",
     }
@@ -134,6 +135,27 @@ async def test_what_stays_invalid_is_an_error_with_its_details(
     assert [violation.field for violation in bad.field_violations] == ["/product_id"]
     assert sim.books.requests - asked == 3
     assert (await caller.Generate(question)).source == pb.SOURCE_UPSTREAM
+
+
+async def test_the_next_target_may_do_better(sim: Simulator, caller: Caller) -> None:
+    """Asked what the caller asked, and marked as what it is."""
+    sim.play(say(HACKED, HACKED, GOOD))
+    seen = len(sim.books.received)
+    answer = await caller.Generate(asking(system="next"))
+    assert (answer.output_json, answer.target) == (GOOD, "claude-haiku-5-5")
+    assert answer.degraded
+    assert [len(body["messages"]) for body in bodies(sim, seen)] == [1, 3, 1]
+
+
+async def test_equal_calls_share_one_checked_answer(sim: Simulator, caller: Caller) -> None:
+    """Also the further question: all that asked meanwhile get its answer."""
+    sim.play(Script.of({"fault": "say", "text": HACKED}, {"fault": "say", "text": GOOD}))
+    asked = sim.books.requests
+    question = asking(system="shared")
+    answers = await asyncio.gather(*[caller.Generate(question) for _ in range(8)])
+    assert {answer.output_json for answer in answers} == {GOOD}
+    assert {answer.source for answer in answers} >= {pb.SOURCE_COALESCED}
+    assert sim.books.requests - asked == 2
 
 
 async def test_a_stream_ends_with_its_verdict(sim: Simulator, caller: Caller) -> None:
@@ -247,6 +269,19 @@ async def test_it_is_counted_and_logs_nothing_of_the_answer(
         assert f'verdict="{verdict}"' in page
     assert "sidecard_outputs_reasked_total" in page
     assert "HACKED" not in json.dumps(daemon.lines)
+
+
+async def test_a_further_question_needs_its_budget(sim: Simulator) -> None:
+    """One that has room for one attempt gets no second one."""
+    limits = json.dumps([{"name": "one", "calls": 1, "per": "day"}])
+    env = settings(sim.base_url) | {"SIDECARD_BUDGETS__LIMITS": limits}
+    async with running(env) as process, connected(process.address) as stub:
+        sim.play(say(HACKED, GOOD))
+        asked = sim.books.requests
+        found = await fails(stub.Generate(asking()))
+    assert (found.code, found.reason) == ("FAILED_PRECONDITION", "INVALID_OUTPUT")
+    assert found.message.endswith("asking again failed: BUDGET_EXHAUSTED")
+    assert sim.books.requests - asked == 1
 
 
 async def test_the_worker_ends_with_the_daemon(sim: Simulator) -> None:
