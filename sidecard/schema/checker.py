@@ -7,18 +7,14 @@ is refused from then on, before anything is paid for. So no schema can hold up t
 
 import asyncio
 import hashlib
-import json
-import os
 import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import OrderedDict
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sidecard.core.errors import InvalidCall, Overloaded, SidecardError, Violation
 from sidecard.core.event import OutputViolation
 from sidecard.core.verdict import How, Verdict, invalid
-from sidecard.schema.frames import LENGTH, frame
+from sidecard.schema.process import WorkerProcess
 
 _START_S: Final = 30.0
 _DETAILS_S: Final = 0.25
@@ -30,11 +26,6 @@ _MOST_ANSWER: Final = 4 * 1024 * 1024
 """In characters: more than any model writes, and little enough for the worker's memory."""
 
 _REMEMBERED: Final = 512
-_PASSED_ON: Final = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "TZ")
-"""All of the environment that the worker gets: it needs no key."""
-
-_Pipe = TypeVar("_Pipe", asyncio.StreamReader, asyncio.StreamWriter)
-
 _GONE: Final = (TimeoutError, EOFError, OSError)
 """How a worker is missed that took too long, or ended itself for lack of memory."""
 
@@ -45,7 +36,7 @@ class Checker:
     def __init__(self, *, patience_s: float = _PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._turn = asyncio.Lock()
-        self._worker: Process | None = None
+        self._worker: WorkerProcess | None = None
         self._problems: OrderedDict[bytes, str] = OrderedDict()
         self.started = 0
 
@@ -95,49 +86,35 @@ class Checker:
                 await worker.wait()
 
     async def _ask(
-        self, worker: Process, schema: str, answer: str | None, limit_s: float
+        self, worker: WorkerProcess, schema: str, answer: str | None, limit_s: float
     ) -> dict[str, Any]:
-        question = {"schema": schema, "answer": answer, "limit_s": limit_s}
-        _there(worker.stdin).write(frame(question))
+        worker.send({"schema": schema, "answer": answer, "limit_s": limit_s})
         found = await self._read(worker, limit_s + self._patience_s)
         if "bug" in found:
             self._drop(worker)
             raise RuntimeError(found["bug"])
         return found
 
-    async def _read(self, worker: Process, limit_s: float) -> dict[str, Any]:
+    async def _read(self, worker: WorkerProcess, limit_s: float) -> dict[str, Any]:
         """Return the next answer; without one, whatever the reason, the worker is of no more use.
 
         A caller who leaves in the middle ends it too: its answer would be taken for the next one's.
         """
-        answers = _there(worker.stdout)
         try:
             async with asyncio.timeout(limit_s):
-                head = await answers.readexactly(LENGTH.size)
-                data = await answers.readexactly(LENGTH.unpack(head)[0])
+                return await worker.read()
         except BaseException:
             self._drop(worker)
             raise
-        found: dict[str, Any] = json.loads(data)
-        return found
 
-    async def _ready(self) -> Process:
+    async def _ready(self) -> WorkerProcess:
         """Return the worker, started if there is none."""
-        worker = self._worker
-        if worker is not None and worker.returncode is None:
-            return worker
-        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        arguments = ("-P", "-m", "sidecard.schema.worker")
+        if (worker := self._worker) is not None:
+            if worker.runs:
+                return worker
+            self._drop(worker)
         try:
-            worker = self._worker = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                env=env,
-                start_new_session=True,
-            )
+            worker = self._worker = await WorkerProcess.start()
             await self._read(worker, _START_S)
         except _GONE as error:
             msg = f"the process that checks answers can't be started: {type(error).__name__}"
@@ -145,14 +122,13 @@ class Checker:
         self.started += 1
         return worker
 
-    def _drop(self, worker: Process) -> None:
+    def _drop(self, worker: WorkerProcess) -> None:
         if self._worker is worker:
             self._worker = None
-        if worker.returncode is None:
-            worker.kill()
+        worker.kill()
 
     async def _gone(
-        self, worker: Process, key: bytes, limit_s: float, error: Exception
+        self, worker: WorkerProcess, key: bytes, limit_s: float, error: Exception
     ) -> SidecardError:
         """Return why there is no answer; what is the schema's fault is remembered."""
         status = await worker.wait()
@@ -178,12 +154,6 @@ class Checker:
     def __repr__(self) -> str:
         state = "no worker" if self._worker is None else f"worker {self._worker.pid}"
         return f"<Checker, {state}, {self.started} started, {len(self._problems)} schemas known>"
-
-
-def _there(pipe: _Pipe | None) -> _Pipe:
-    if pipe is None:
-        raise AssertionError  # It was asked for; the annotation can't know.
-    return pipe
 
 
 def _key(schema: str) -> bytes:

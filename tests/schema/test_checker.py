@@ -179,8 +179,7 @@ async def test_the_worker_gets_no_key(checker: Checker, monkeypatch: pytest.Monk
         assert worker is not None
         with open(f"/proc/{worker.pid}/environ", "rb") as environ:  # noqa: ASYNC230, PTH123
             assert b"sk-ant" not in environ.read()
-        assert worker.stdin is not None
-        worker.stdin.close()
+        worker.close()
         assert await worker.wait() == 0
     finally:
         await other.aclose()
