@@ -64,7 +64,7 @@ class Structured:
         self._policies = policies
         self._clock = clock
         self._notes = notes
-        self._refused: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     def __call__(self, call: Call) -> Awaitable[Reply]:
         """Return an answer that satisfies the call's schema, if it has one.
@@ -175,7 +175,8 @@ class Structured:
 
     async def _ask(self, call: Call, schema: Schema) -> Reply:
         """Ask; a target that refuses the schema as a parameter gets it in the prompt instead."""
-        known = [t.name for t in call.route.targets if (t.name, schema.text) in self._refused]
+        key = hash(schema.text)  # Schemas are long; two that share it are both told in the prompt.
+        known = [t.name for t in call.route.targets if (t.name, key) in self._refused]
         asked = prompted(call, known) if known else call
         while True:
             try:
@@ -186,10 +187,10 @@ class Structured:
                     raise
                 if asked.attempts_left < 1:
                     raise
-                self._remember(error.target, schema.text)
+                self._remember(error.target, key)
                 asked = again
 
-    def _remember(self, target: str, schema: str) -> None:
+    def _remember(self, target: str, schema: int) -> None:
         self._refused[target, schema] = None
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
