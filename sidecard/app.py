@@ -30,6 +30,7 @@ from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.layers.shortcut import Shortcut
+from sidecard.layers.structured import Structured
 from sidecard.opening import open_book, open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
@@ -122,6 +123,8 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
     stack = admit = Admit(stack, policies=own, shared=shared, clock=clock, notes=notes)
     # What is larger than its caller allows, or has no price where it needs one, is refused.
     stack = Bound(stack, estimator=state.estimator, priced=state.priced)
+    # What is asked for with a schema satisfies it, if need be at a second try, or is an error.
+    stack = Structured(stack, state.judge, policies=state.structured, clock=clock, notes=notes)
     # Equal calls of a tenant at one moment share one answer, and it is paid for once.
     stack = coalesce = Coalesce(
         stack,
@@ -155,6 +158,7 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         built.lag.start()
         closing.callback(built.lag.stop)
         closing.push_async_callback(built.cache.aclose)
+        closing.push_async_callback(state.judge.aclose)
         facts = {"upstream": repr(transport)}
         if config.listen.admin is not None:
             # What costs memory and time to load is loaded where it is wanted.

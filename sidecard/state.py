@@ -14,7 +14,7 @@ from sidecard.config.budget_list import budgets_of
 from sidecard.config.price_list import prices_of
 from sidecard.config.resilience import Admission
 from sidecard.config.schema import Config
-from sidecard.core.call import Call, LastResort, Mode, Route, Target
+from sidecard.core.call import Call, LastResort, Mode, Route, Structured, Target
 from sidecard.core.clock import Clock
 from sidecard.core.note import BreakerChanged, BudgetCrossed
 from sidecard.core.ports import NoteSink
@@ -38,7 +38,9 @@ from sidecard.policy.ledger import Crossed, Ledger, amount_text
 from sidecard.policy.redaction import Redactor
 from sidecard.policy.refusing import IntakePolicy
 from sidecard.policy.retry_budget import RetryBudget
+from sidecard.policy.structured import StructuredPolicy
 from sidecard.policy.worst_case import worst_case
+from sidecard.schema.checker import Checker
 from sidecard.store.memory import MemoryStore
 from sidecard.upstream.handler import Limits
 
@@ -83,15 +85,15 @@ class State:
         self.estimator = Estimator()
         self.counts_unpriced = config.prices.unknown != "allow"
         self.ledger = Ledger(
-            budgets_of(config),
-            crossed=self._crossed,
-            counts_unpriced=self.counts_unpriced,
+            budgets_of(config), crossed=self._crossed, counts_unpriced=self.counts_unpriced
         )
         self.closed = config.budgets.on_ledger_failure == "closed"
         self.book: Book | None = None
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
         self.keeping = Keyed(self._keeping, kept=names)
+        self.judge = Checker()
+        self.structured = Keyed(self._structured, kept=names)
         self.fingerprints = Fingerprints(origin)
         self.answers = Answers(
             self.store,
@@ -187,6 +189,9 @@ class State:
     def _hedge(self, route: str) -> HedgePolicy:
         return HedgePolicy(**merged.hedge_of(self._config, route).model_dump())
 
+    def _structured(self, route: str) -> StructuredPolicy:
+        return StructuredPolicy(**merged.structured_of(self._config, route).model_dump())
+
     def _keeping(self, route: str) -> KeepingPolicy:
         section = merged.keeping_of(self._config, route)
         return KeepingPolicy(
@@ -213,7 +218,12 @@ def _routes(config: Config) -> Mapping[str, Route]:
     return {
         name: Route(
             name=name,
-            targets=tuple([Target(t.model, t.max_output_tokens) for t in route.targets]),
+            targets=tuple(
+                [
+                    Target(t.model, t.max_output_tokens, Structured(t.structured))
+                    for t in route.targets
+                ]
+            ),
             max_tokens=route.max_tokens,
             max_attempts=merged.retry_of(config, name).max_attempts_per_call,
             last_resorts=frozenset([LastResort(resort) for resort in route.last_resorts]),

@@ -18,6 +18,7 @@ from sidecard.layers.observe import Observe
 from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
+from sidecard.layers.structured import Structured
 from sidecard.state import State
 from sidecard.upstream.client import Client
 from sidecard.upstream.handler import Upstream
@@ -40,7 +41,7 @@ def test_the_order_of_the_stack() -> None:
         order.append(type(layer))
         layer = getattr(layer, "_next", None)
     assert order == [
-        Observe, ExactCache, Coalesce, Bound, Admit, Rescue, Fallback, Retry,
+        Observe, ExactCache, Coalesce, Structured, Bound, Admit, Rescue, Fallback, Retry,
         Hedge, Spend, Break, RateLimit, Upstream,
     ]  # fmt: skip
 

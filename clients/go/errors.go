@@ -78,7 +78,7 @@ type Error struct {
 	Attempts int
 	// Violations are what is wrong with the request.
 	Violations []Violation
-	// PartialText is what a stream had delivered.
+	// PartialText is what a stream had delivered; of an invalid output, its beginning.
 	PartialText string
 }
 
@@ -178,6 +178,10 @@ func (e *Error) take(detail any) {
 	case *errdetails.BadRequest:
 		for _, v := range detail.GetFieldViolations() {
 			e.Violations = append(e.Violations, Violation{v.GetField(), v.GetDescription()})
+		}
+	case *errdetails.DebugInfo:
+		if e.PartialText == "" {
+			e.PartialText = detail.GetDetail()
 		}
 	case *errdetails.QuotaFailure:
 		for _, v := range detail.GetViolations() {

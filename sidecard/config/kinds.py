@@ -207,6 +207,7 @@ TokensOrNone: TypeAlias = Annotated[
 Count: TypeAlias = Annotated[
     _Whole, Ge(1), Le(MAX_COUNT), Expect(f"a whole number from 1 to {MAX_COUNT}")
 ]
+Reasks: TypeAlias = Annotated[_Whole, Ge(0), Le(5), Expect("a whole number from 0 to 5")]
 PerMinute: TypeAlias = Annotated[
     _Whole, Ge(1), Le(MAX_PER_MINUTE), Expect(f"a whole number from 1 to {MAX_PER_MINUTE}, or null")
 ]

@@ -14,6 +14,7 @@ from sidecard.config.kinds import Section
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import Target, Timeouts
 from sidecard.config.schema import Config
+from sidecard.config.structured import Structured
 
 _AnySection = TypeVar("_AnySection", bound=Section)
 
@@ -46,6 +47,12 @@ def input_of(config: Config, route: str) -> Input:
     """Return what the calls of a route may ask."""
     found = config.routes.get(route)
     return over(config.input, found.input) if found else config.input
+
+
+def structured_of(config: Config, route: str) -> Structured:
+    """Return what is done for the answers of a route that are asked for with a schema."""
+    found = config.routes.get(route)
+    return over(config.structured, found.structured) if found else config.structured
 
 
 def admission_of(config: Config, route: str) -> Admission | None:

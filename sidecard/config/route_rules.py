@@ -15,7 +15,7 @@ from sidecard.config.resilience import Admission, Breaker, Hedge, Retry
 from sidecard.config.routes import Route, Target, Timeouts
 from sidecard.config.schema import Config
 
-_OF_ROUTES: Final = ("retry", "hedge", "admission", "cache")
+_OF_ROUTES: Final = ("retry", "hedge", "admission", "cache", "structured")
 _OF_MODELS: Final = ("breaker", "limits", "timeouts")
 _TIMEOUTS_OF_MODELS: Final = frozenset({"first_event_s", "idle_s"})
 

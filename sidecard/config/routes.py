@@ -17,6 +17,7 @@ from sidecard.config.kinds import (
     each_once,
 )
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
+from sidecard.config.structured import Structured
 
 DEFAULT_ROUTE: Final = "default"
 DEFAULT_MODELS: Final = ("claude-sonnet-5-5", "claude-haiku-5-5")
@@ -72,6 +73,13 @@ class Target(Section):
         None,
         description="The most tokens that the model writes. A call that asks for more is refused "
         "before anything is sent. null: that isn't known, and the upstream decides.",
+    )
+    structured: Literal["auto", "native", "prompt"] = Field(
+        "auto",
+        description="How the model is sent a call's `output_schema`: `native` as the API's own "
+        "parameter in any case, `prompt` at the end of the instructions. `auto`: as the parameter "
+        "where the API's part of JSON Schema can say it and the model doesn't refuse it, else in "
+        "the instructions. The answer is checked in any case.",
     )
     timeouts: Timeouts = Field(
         Timeouts(),
@@ -137,4 +145,8 @@ class Route(Section):
     )
     input: Input = Field(
         Input(), description="Any field of `input` for this route, in place of those there."
+    )
+    structured: Structured = Field(
+        Structured(),
+        description="Any field of `structured` for this route, in place of those there.",
     )

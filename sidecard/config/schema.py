@@ -37,6 +37,7 @@ from sidecard.config.routes import (
     Target,
     Timeouts,
 )
+from sidecard.config.structured import Structured
 
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
@@ -219,4 +220,5 @@ class Config(Section):
     redaction: Redaction = Redaction()
     budgets: Budgets = Budgets()
     prices: PriceList = PriceList()
+    structured: Structured = Structured()
     log: Log = Log()

@@ -70,6 +70,14 @@ class FallbackPolicy:
 DEFAULT_CACHE: Final = CachePolicy()
 
 
+class Structured(Enum):
+    """How a target is sent a schema: as the API's own parameter, in the prompt, or the best way."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    PROMPT = "prompt"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A (provider, model, credentials) that a call can go to.
@@ -79,6 +87,7 @@ class Target:
 
     model: str
     max_output_tokens: int | None = None
+    structured: Structured = Structured.AUTO
 
     @property
     def name(self) -> str:

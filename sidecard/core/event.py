@@ -2,6 +2,7 @@
 
 They mirror the Messages API's server-sent events without their envelopes:
 `Started Usage (BlockStarted Delta* BlockStopped)* Usage* Finished`.
+One that was asked for with a schema has `Checked` before `Finished`.
 Only a continued stream has more: `Continued` or `Restarted`, anywhere between two of those.
 A stream that ends without `Finished` is broken, whatever came before.
 """
@@ -98,8 +99,36 @@ class Restarted:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class OutputViolation:
+    """One place where an answer breaks its schema: a JSON Pointer, and what is wrong there."""
+
+    path: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Whether the answer satisfies the schema that it was asked for with.
+
+    If it does, `output_json` is its canonical JSON; else it is empty, `violations` tell what is
+    wrong, and the stream ends with an error.
+    """
+
+    output_json: str = ""
+    violations: tuple[OutputViolation, ...] = ()
+
+
 Event: TypeAlias = (
-    Started | BlockStarted | Delta | BlockStopped | Usage | Finished | Continued | Restarted
+    Started
+    | BlockStarted
+    | Delta
+    | BlockStopped
+    | Usage
+    | Finished
+    | Continued
+    | Restarted
+    | Checked
 )
 
 Batch: TypeAlias = tuple[Event, ...]

@@ -14,7 +14,7 @@ from sidecard.core.event import (
     Batch,
     BlockStarted,
     BlockStopped,
-    Continued,
+    Checked,
     Delta,
     Event,
     Finished,
@@ -118,17 +118,21 @@ def _grow(block: dict[str, JsonValue], key: str, pieces: list[Any]) -> None:
 class Folder:
     """Accumulates one stream into a message. Not to be shared."""
 
-    __slots__ = ("_blocks", "_finished", "_open", "_started", "_usage")
+    __slots__ = ("_blocks", "_finished", "_open", "_output_json", "_started", "_usage")
 
     def __init__(self) -> None:
         self._started: Started | None = None
         self._finished: Finished | None = None
+        self._output_json = ""
         self._usage = Usage()
         self._open: dict[int, _Growing] = {}
         self._blocks: dict[int, JsonObject] = {}
 
     def add(self, events: Iterable[Event]) -> None:
-        """Take the next events; raises KeyError for a delta of a block that isn't open."""
+        """Take the next events; raises KeyError for a delta of a block that isn't open.
+
+        `Continued` changes nothing: what follows it is numbered so that it fits.
+        """
         for event in events:
             match event:
                 case Delta():
@@ -143,11 +147,11 @@ class Folder:
                     self._started = event
                 case Finished():
                     self._finished = event
+                case Checked():
+                    self._output_json = event.output_json
                 case Restarted():
                     self._open.clear()
                     self._blocks.clear()
-                case Continued():
-                    pass  # What follows is numbered so that it fits.
 
     def message(self) -> Message:
         """Return what the events add up to; raises ValueError when the stream isn't whole."""
@@ -163,6 +167,7 @@ class Folder:
             stop_sequence=finished.stop_sequence,
             usage=self._usage,
             extra={**started.extra, **finished.extra},
+            output_json=self._output_json,
         )
 
 
@@ -182,6 +187,8 @@ def unfold(message: Message) -> Batch:
         events.append(BlockStarted(index, opened))
         events.extend([Delta(index, delta) for delta in deltas])
         events.append(BlockStopped(index))
+    if message.output_json:
+        events.append(Checked(message.output_json))
     events.append(Finished(message.stop_reason, message.stop_sequence))
     return tuple(events)
 

@@ -11,7 +11,8 @@ class Message:
     """A complete answer. Safe to share between tasks.
 
     `content` holds the blocks as the upstream's JSON objects;
-    `extra` the message's fields that this version doesn't model.
+    `extra` the message's fields that this version doesn't model,
+    `output_json` the canonical JSON of one that satisfies the schema it was asked for with.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Message:
     stop_sequence: str | None = None
     usage: Usage = field(default_factory=Usage)
     extra: JsonObject = field(default_factory=dict)
+    output_json: str = ""
 
     @property
     def text(self) -> str:

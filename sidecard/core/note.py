@@ -142,6 +142,30 @@ class BudgetRefused:
     need: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """An answer breaks the schema that it was asked for with: `to` is asked, maybe once more."""
+
+    request_id: str
+    target: str
+    to: str
+    violations: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputJudged:
+    """A call with a schema has its verdict.
+
+    Valid it is plain, extracted or repaired; reasked when an answer before it wasn't valid;
+    failed when none is.
+    """
+
+    request_id: str
+    target: str
+    route: str
+    verdict: str
+
+
 Note: TypeAlias = (
     BreakerChanged
     | GateClosed
@@ -159,6 +183,8 @@ Note: TypeAlias = (
     | LedgerOpened
     | LedgerOut
     | LedgerSetAside
+    | AskedAgain
+    | OutputJudged
     | StoreOpened
     | StoreOut
     | StoreSetAside

@@ -7,6 +7,7 @@ from sidecard.core.message import Message
 from sidecard.core.note import Note
 from sidecard.core.outcome import Outcome
 from sidecard.core.reply import Head, Reply
+from sidecard.core.verdict import Verdict
 
 
 class CallSink(Protocol):
@@ -50,4 +51,20 @@ class StaleAnswers(Protocol):
 
     async def __call__(self, call: Call, /) -> Reply | None:
         """Return an old answer to the same question, None when there is none."""
+        ...
+
+
+class OutputJudge(Protocol):
+    """Holds answers against schemas, each in bounded time.
+
+    Raises `InvalidCall` for a schema that takes more than `limit_s` seconds of CPU time,
+    `Overloaded` where there is none to be had.
+    """
+
+    async def problem(self, schema: str, limit_s: float) -> str:
+        """Return why a schema, as JSON text, can't be used; empty when it can."""
+        ...
+
+    async def verdict(self, schema: str, answer: str, limit_s: float) -> Verdict:
+        """Return whether an answer, as the model wrote it, satisfies a schema."""
         ...

@@ -117,6 +117,14 @@ class Reply:
         stream = self._stream
         return stream.message if type(stream) is _Whole else None
 
+    def revise(self, message: Message) -> None:
+        """Put a message in the place of the one at hand, as who checked it does; not its usage."""
+        stream = self._stream
+        if type(stream) is not _Whole:
+            msg = "only an answer that is at hand can be revised"
+            raise RuntimeError(msg)
+        stream.message = message
+
     def record(self) -> list[Batch]:
         """Return the list to which every batch is added that is read from now on, before the end.
 

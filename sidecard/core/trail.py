@@ -60,7 +60,8 @@ class Trail:
 
     `queued_s` is how long the call waited for its permit; `waits` while it does.
     `charged_nano_usd` is what its attempts cost so far, or may cost at most.
-    `guess` is kept by who guesses how long a question is: its messages, and what it found.
+    `guess` is kept by who guesses how long a question is: its messages, the form of
+    its schema, and what it found.
     """
 
     __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent", "waits")
@@ -71,7 +72,7 @@ class Trail:
         self.queued_s = 0.0
         self.waits = False
         self.charged_nano_usd = 0
-        self.guess: tuple[object, object] | None = None
+        self.guess: tuple[object, object, object] | None = None
 
     def begin(self, target: str, now: float) -> Attempt:
         """Note that an attempt is made now, and return it to be written on."""

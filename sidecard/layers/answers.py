@@ -14,6 +14,7 @@ from sidecard.core.store import Entry, Store
 from sidecard.policy.answer import Answer, pack, unpack
 from sidecard.policy.fingerprint import Fingerprint
 from sidecard.policy.keeping import KeepingPolicy, Standing, age_s, expiry, keeps, serves, standing
+from sidecard.policy.structured import is_checked
 
 _REMEMBERED: Final = 256
 _REMEMBERED_BYTES: Final = 16_384
@@ -64,6 +65,8 @@ class Answers:
             return None
         reason = answer.message.stop_reason
         if not serves(policy, stop_reason=reason, degraded=answer.degraded):
+            return None
+        if not is_checked(call, answer.message):
             return None
         # Another route with the same first target may have others behind it.
         if answer.degraded and all(answer.target != target.name for target in call.route.targets):

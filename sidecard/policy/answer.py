@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sidecard.core import jsonio
 from sidecard.core.message import Message
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class Answer(NamedTuple):
@@ -30,6 +30,7 @@ def pack(answer: Answer) -> bytes | None:
         message.model,
         message.stop_reason,
         message.stop_sequence,
+        message.output_json,
         message.content,
         message.extra,
     ]
@@ -45,8 +46,16 @@ def unpack(value: bytes) -> Answer | None:
         version, target, degraded, *told, content, extra = jsonio.loads(value)
         if version != _VERSION:
             return None
-        id_, model, stop_reason, stop_sequence = told
+        id_, model, stop_reason, stop_sequence, output_json = told
     except (TypeError, ValueError):
         return None
-    message = Message(id_, model, tuple(content), stop_reason, stop_sequence, extra=extra)
+    message = Message(
+        id_,
+        model,
+        tuple(content),
+        stop_reason,
+        stop_sequence,
+        extra=extra,
+        output_json=output_json,
+    )
     return Answer(message, target, degraded)

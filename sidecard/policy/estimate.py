@@ -25,6 +25,8 @@ _PLAIN: Final = 3
 """What a block of plain text adds to its text: its keys and its type."""
 _TOOLS: Final = 500
 """What the API says to a model of its tools, beside their definitions, at most."""
+_FORMAT: Final = 300
+"""What it says of the form that the answer has to have, beside the schema: an assumption."""
 _IMAGE: Final = 1_600
 """What a picture costs: it is scaled down to about 1.15 megapixels, at 750 a token."""
 _IMAGE_MOST: Final = 4_800
@@ -53,6 +55,9 @@ class Guess:
             todo.append(parameters["system"])
         if parameters.get("tools"):
             self.text += _TOOLS
+        config = parameters.get("output_config")
+        if isinstance(config, dict) and "format" in config:
+            self.text += _FORMAT
         for name in ("tools", "output_config"):
             if name in parameters:
                 text = jsonio.dumps(parameters[name])

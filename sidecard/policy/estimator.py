@@ -13,6 +13,7 @@ from sidecard.core.call import Call
 from sidecard.core.event import Usage
 from sidecard.policy.estimate import MARGIN, Guess, Ratio
 from sidecard.policy.keyed import Keyed
+from sidecard.policy.schema_form import parameters_of
 
 _PRIOR_TOKENS: Final = 1_000.0
 _FRAME: Final = 20
@@ -61,9 +62,9 @@ class Estimator:
         Of files nothing is learned, nor of what tools brought in that the upstream ran.
         """
         memo = call.trail.guess
-        if memo is None or memo[0] is not call.messages or not isinstance(memo[1], Guess):
+        if memo is None or memo[0] is not call.messages or not isinstance(memo[2], Guess):
             return
-        guess, read = memo[1], usage.input_tokens + usage.cache_read_tokens
+        guess, read = memo[2], usage.input_tokens + usage.cache_read_tokens
         actual = read + usage.cache_write_tokens
         if not actual or not guess.certain or usage.raw.get("server_tool_use"):
             return
@@ -86,9 +87,11 @@ class Estimator:
 def _guess(call: Call) -> Guess:
     """Return the guess for a call, which is made once for all who ask."""
     trail = call.trail
-    if trail.guess is None or trail.guess[0] is not call.messages:
-        trail.guess = (call.messages, Guess(call.messages, call.parameters))
-    guess = trail.guess[1]
+    form = None if call.output_schema is None else call.target.structured
+    if trail.guess is None or trail.guess[0] is not call.messages or trail.guess[1] is not form:
+        # With its schema in the form that the target is sent.
+        trail.guess = (call.messages, form, Guess(call.messages, parameters_of(call)))
+    guess = trail.guess[2]
     if not isinstance(guess, Guess):
         raise TypeError(guess)
     return guess

@@ -4,7 +4,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 
-from sidecard.core.event import Batch, Finished, Started, Usage
+from sidecard.core.event import Batch, Checked, Finished, Started, Usage
 from sidecard.core.message import Message
 from sidecard.core.outcome import Outcome
 from sidecard.core.ports import Hit
@@ -36,6 +36,7 @@ def _message(message: Message) -> pb.GenerateResponse:
         message_id=message.id,
         model=message.model,
         stop_reason=message.stop_reason,
+        output_json=message.output_json,
     )
     for block in message.content:
         # By far the most are plain text, and a message is filled quicker than made of a dict.
@@ -67,12 +68,13 @@ def hit(found: Hit, known: Recalled, arrival: Arrival) -> bytes:
 class StreamEncoder:
     """Encodes the batches of one reply in their order. Not to be shared."""
 
-    __slots__ = ("_arrival", "_reply", "_started")
+    __slots__ = ("_arrival", "_output_json", "_reply", "_started")
 
     def __init__(self, reply: Reply, arrival: Arrival) -> None:
         self._reply = reply
         self._arrival = arrival
         self._started = Started("", "")
+        self._output_json = ""
 
     def part(self, batch: Batch) -> pb.StreamGenerateResponse:
         """Return the message for the next batch; the last one tells of the whole answer."""
@@ -81,11 +83,15 @@ class StreamEncoder:
             self._started = first
         if type(last) is not Finished:
             return pb.StreamGenerateResponse(events=events_fields(batch))
+        for event in batch:
+            if type(event) is Checked:
+                self._output_json = event.output_json
         started = self._started
         part = pb.StreamGenerateResponse(events=events_fields(batch))
         told = part.response
         told.message_id, told.model = started.message_id, started.model
         told.stop_reason, told.stop_sequence = last.stop_reason, last.stop_sequence or ""
+        told.output_json = self._output_json
         if extra := {**started.extra, **last.extra}:
             told.extra.update(fitting(extra))
         _describe(told, self._reply.head, self._reply.outcome, self._arrival)

@@ -37,7 +37,7 @@ CODES: dict[type[SidecardError], StatusCode] = {
     errors.InvalidOutput: StatusCode.FAILED_PRECONDITION,
 }
 
-_RAW_CHARS = 2_000
+_RAW_BYTES = 2_000
 """How much of an invalid output goes into the details: trailers hold 8 KiB in all."""
 
 _MAX_VIOLATIONS = 20
@@ -62,13 +62,18 @@ def message_of(error: BaseException) -> str:
         return "internal error; the daemon's log has the traceback"
     text = _plain(error.message)
     if not text.isascii():
-        text = text.encode()[:_ODD_BYTES].decode("utf-8", "ignore")
+        text = _cut(text, _ODD_BYTES)
     return text if len(text) <= _MESSAGE_CHARS else text[: _MESSAGE_CHARS - 1] + "…"
 
 
 def _plain(text: str) -> str:
     """Return text that protobuf takes: headers may bring bytes that are no UTF-8."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """Return the beginning of a text, in whole characters that protobuf takes."""
+    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
 
 
 def details_of(error: BaseException, arrival: Arrival) -> bytes:
@@ -96,13 +101,14 @@ def _details(error: BaseException, arrival: Arrival) -> list[Detail]:
     if isinstance(error, InvalidCall | InvalidOutput):
         bad = BadRequest()
         for violation in error.violations[:_MAX_VIOLATIONS]:
-            bad.field_violations.add(field=violation.field, description=violation.description)
+            field, told = _plain(violation.field), _plain(violation.description)
+            bad.field_violations.add(field=field, description=told)
             if bad.ByteSize() > _VIOLATIONS_BYTES and len(bad.field_violations) > 1:
                 del bad.field_violations[-1]
                 break
         details.append(bad)
     if isinstance(error, InvalidOutput):
-        details.append(DebugInfo(detail=error.raw[:_RAW_CHARS]))
+        details.append(DebugInfo(detail=_cut(error.raw, _RAW_BYTES)))
     if isinstance(error, errors.BudgetExhausted):
         failure = QuotaFailure()
         failure.violations.add(subject=error.budget or error.target, description=error.message)

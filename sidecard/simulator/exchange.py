@@ -18,7 +18,7 @@ STREAM: Head = Head("text/event-stream; charset=utf-8", headers={"cache-control"
 class Exchange:
     """What a fault needs to know. `answer` is None for a token count, whose `body` is all.
 
-    `prefilled`: the request ends with the assistant's own turn.
+    `prefilled`: the request ends with the assistant's own turn; `formatted`: it has a schema.
     """
 
     request_id: str
@@ -27,6 +27,7 @@ class Exchange:
     answer: Answer | None = None
     stream: bool = False
     prefilled: bool = False
+    formatted: bool = False
 
     @classmethod
     def message(
@@ -44,7 +45,24 @@ class Exchange:
         whole = replace(whole, said=said) if said else whole
         stream = request.get("stream") is True
         prefilled = ends_with_assistant(request)
-        return cls(request_id, pace, whole.message(), whole, stream=stream, prefilled=prefilled)
+        formatted = bool((request.get("output_config") or {}).get("format"))
+        return cls(
+            request_id,
+            pace,
+            whole.message(),
+            whole,
+            stream=stream,
+            prefilled=prefilled,
+            formatted=formatted,
+        )
+
+    def saying(self, text: str, stop_reason: str) -> "Exchange":
+        """Return the same with an answer of that text."""
+        if self.answer is None:
+            return self
+        block = {"type": "text", "text": text}
+        answer = replace(self.answer, content=(block,), stop_reason=stop_reason, stop_sequence=None)
+        return replace(self, answer=answer, body=answer.message())
 
     @property
     def output_tokens(self) -> int:

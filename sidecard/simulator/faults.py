@@ -19,6 +19,7 @@ _NO_PREFILL: Final = (
     "This model does not support assistant message prefill. "
     "The conversation must end with a user message."
 )
+_NO_OUTPUT_FORMAT: Final = "output_config.format: This model does not support structured outputs."
 _PAGE: Final = (
     "<!DOCTYPE html>\n<html><head><title>{status}</title></head>"
     "<body><h1>{status} — the proxy could not reach its upstream</h1></body></html>\n"
@@ -158,6 +159,19 @@ def _no_prefill(step: steps.NoPrefill, exchange: Exchange) -> Plan:
     if exchange.prefilled:
         return error_plan(400, _NO_PREFILL, exchange.request_id)
     return exchange.plan()
+
+
+@plan.register
+def _no_output_format(step: steps.NoOutputFormat, exchange: Exchange) -> Plan:
+    del step
+    if exchange.formatted:
+        return error_plan(400, _NO_OUTPUT_FORMAT, exchange.request_id)
+    return exchange.plan()
+
+
+@plan.register
+def _say(step: steps.Say, exchange: Exchange) -> Plan:
+    return exchange.saying(step.text, step.stop_reason).plan()
 
 
 @plan.register

@@ -205,6 +205,20 @@ class NoPrefill(StepBase):
     fault: Literal["no_prefill"]
 
 
+class NoOutputFormat(StepBase):
+    """A request with `output_config.format` is refused, as some models do; others aren't."""
+
+    fault: Literal["no_output_format"]
+
+
+class Say(StepBase):
+    """An answer of this text, whatever was asked."""
+
+    fault: Literal["say"]
+    text: str
+    stop_reason: str = "end_turn"
+
+
 class Oddity(Enum):
     """Ways in which an answer can leave the API's contract."""
 
@@ -245,6 +259,8 @@ Step: TypeAlias = Annotated[
     | Gzip
     | Framing
     | NoPrefill
+    | NoOutputFormat
+    | Say
     | Odd,
     Field(discriminator="fault"),
 ]

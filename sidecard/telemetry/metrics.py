@@ -16,6 +16,7 @@ from sidecard.core.errors import SidecardError
 from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.note import (
+    AskedAgain,
     BreakerChanged,
     BudgetCrossed,
     BudgetRefused,
@@ -24,6 +25,7 @@ from sidecard.core.note import (
     Misconfigured,
     MovedOn,
     Note,
+    OutputJudged,
     RetriesEnded,
     Retrying,
     Shed,
@@ -94,6 +96,7 @@ class Metrics:
         self._tenants = Names()
         self._count_calls()
         self._count_decisions()
+        self._count_outputs()
         self._counting = self._ways_to_count()
         counted = [found for found in vars(self).values() if isinstance(found, Counts | Times)]
         self.families = (*GAUGES, *counted)
@@ -188,6 +191,18 @@ class Metrics:
             "sidecard_breaker_transitions_total", "Changes of breakers", ("target", "to")
         )
 
+    def _count_outputs(self) -> None:
+        self.outputs = Counts(
+            "sidecard_outputs_total",
+            "Calls with a schema by the verdict on their answer",
+            ("target", "route", "verdict"),
+        )
+        self.reasks = Counts(
+            "sidecard_outputs_reasked_total",
+            "Answers that broke their schema and were asked for again",
+            ("target", "to"),
+        )
+
     def call(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Count a call that has ended, and its attempts."""
         route, mode = self._routes(call.route.name), call.mode.value
@@ -257,6 +272,8 @@ class Metrics:
             BudgetCrossed: lambda n: self.budget_crossed.add(n.budget, str(n.percent)),
             Shed: lambda n: self.shed.add(n.layer, route(n.route), n.why),
             StreamRescued: lambda n: self.rescued.add(name(n.target), n.how),
+            OutputJudged: lambda n: self.outputs.add(name(n.target), route(n.route), n.verdict),
+            AskedAgain: lambda n: self.reasks.add(name(n.target), name(n.to)),
             BreakerChanged: lambda n: self.breaker.add(name(n.target), n.after),
         }
 

@@ -10,6 +10,7 @@ from typing import Final
 from sidecard.core.clock import Clock
 from sidecard.core.ledger import LedgerOpened, LedgerOut, LedgerSetAside
 from sidecard.core.note import (
+    AskedAgain,
     BreakerChanged,
     BudgetCrossed,
     BudgetRefused,
@@ -19,6 +20,7 @@ from sidecard.core.note import (
     Misconfigured,
     MovedOn,
     Note,
+    OutputJudged,
     RetriesEnded,
     Retrying,
     Shed,
@@ -94,6 +96,8 @@ _EVENTS: Final[dict[type, tuple[int, str]]] = {
     LedgerOpened: (logging.INFO, "ledger opened"),
     LedgerOut: (logging.ERROR, "ledger out"),
     LedgerSetAside: (logging.ERROR, "ledger file set aside"),
+    AskedAgain: (logging.INFO, "asked again"),
+    OutputJudged: (logging.DEBUG, "output judged"),
     StoreOpened: (logging.INFO, "cache opened"),
     StoreOut: (logging.WARNING, "cache out"),
     StoreSetAside: (logging.ERROR, "cache file set aside"),

@@ -54,6 +54,7 @@ async def test_a_reply_tells_all_about_the_answer(
             usage={"input_tokens": 3},
             cost_nano_usd=0,
             message_id="msg",
+            output_json='{"a":1}',
         )
     )
     reply = await client.generate("hello")
@@ -61,7 +62,7 @@ async def test_a_reply_tells_all_about_the_answer(
     assert (reply.stop_reason, reply.model, reply.target) == ("end_turn", "m", "t")
     assert (reply.source, reply.degraded, reply.request_id) == ("CACHE_EXACT", True, "r")
     assert (reply.usage.input_tokens, reply.cost_nano_usd) == (3, 0)
-    assert reply.raw.message_id == "msg"
+    assert (reply.output_json, reply.raw.message_id) == ('{"a":1}', "msg")
 
 
 async def test_an_unknown_price_is_none_and_an_unknown_source_its_number(

@@ -21,6 +21,7 @@ from sidecard.layers.observe import Observe
 from sidecard.layers.rate_limit import RateLimit
 from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
+from sidecard.layers.structured import Structured
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Permit, Refusal
@@ -35,8 +36,10 @@ from sidecard.policy.keyed import Keyed
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.ledger import Ledger
 from sidecard.policy.retry_budget import RetryBudget
+from sidecard.policy.structured import StructuredPolicy
 from sidecard.store.memory import MemoryStore
 from tests.support.clock import ManualClock
+from tests.support.judging import HereJudge
 
 HEDGE_S: Final = 5.0
 
@@ -136,6 +139,17 @@ def coalesce(next_: Handler, parts: Parts) -> Made:
     return Made(layer, lambda: layer.flights)
 
 
+def structured(next_: Handler, parts: Parts) -> Made:
+    layer = Structured(
+        next_,
+        HereJudge(),
+        policies=lambda _: StructuredPolicy(),
+        clock=parts.clock,
+        notes=parts.notes.append,
+    )
+    return Made(layer, lambda: 0)
+
+
 def bound(next_: Handler, _: Parts) -> Made:
     return Made(Bound(next_, estimator=Estimator(), priced=lambda _: True), lambda: 0)
 
@@ -223,6 +237,7 @@ STACK: Final[tuple[Maker, ...]] = (
     observe,
     exact_cache,
     coalesce,
+    structured,
     bound,
     admit,
     rescue,

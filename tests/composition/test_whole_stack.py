@@ -42,6 +42,7 @@ ASKED = st.builds(
     within_s=st.sampled_from([40.0, 15.0, 4.0, 0.4]),
     pause_s=st.sampled_from([0.0, 0.0, 2.0]),
     reads=st.sampled_from([-1, -1, -1, 0, 1]),
+    schema=st.booleans(),
 )
 STEPS = st.one_of(
     *[ASKED] * 4,
@@ -74,6 +75,7 @@ def judge(world: World, caller: Caller) -> None:
         message = fold(caller.batches)
         assert outcome.ending is Ending.COMPLETED
         assert message.content == ({"type": "text", "text": caller.expected},)
+        assert message.output_json == ("" if call.output_schema is None else caller.expected)
         if caller.source is not Source.STATIC:
             assert text_of(call, caller.numbers[-1]) in world.upstream.whole
     elif caller.task.cancelled():

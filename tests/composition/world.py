@@ -1,6 +1,7 @@
 """The whole stack between an upstream that does anything and callers who do, too."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -24,6 +25,7 @@ from sidecard.core.event import (
     Started,
     Usage,
 )
+from sidecard.core.fold import fold
 from sidecard.core.reply import Head, Reply, Source
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.budget import Beyond, Budget, Unit
@@ -66,8 +68,10 @@ FAULTS: Final[dict[str, Callable[[str], Exception]]] = {
     "misconfigured": lambda target: UpstreamMisconfigured("who?", target=target),
     "bug": lambda target: ValueError(f"a bug at {target}"),
 }
+_LAST: Final = (BlockStopped(0), Usage(7, 3), Finished("end_turn"))
 ENDS: Final[dict[str, tuple[Batch | BaseException | Hang, ...]]] = {
-    "whole": ((BlockStopped(0), Usage(7, 3), Finished("end_turn")),),
+    "whole": (_LAST,),
+    "wrong": (_LAST,),
     "breaks": (UpstreamInterrupted("broke"),),
     "stops": (),
     "stalls": (Hang(),),
@@ -75,7 +79,10 @@ ENDS: Final[dict[str, tuple[Batch | BaseException | Hang, ...]]] = {
 
 
 class Act(NamedTuple):
-    """What the upstream does with one attempt: after a while, one of `FAULTS`, `ENDS` or hang."""
+    """What the upstream does with one attempt: after a while, one of `FAULTS`, `ENDS` or hang.
+
+    What is wrong is so for a call with a schema, and whole for any other.
+    """
 
     after_s: float = 0.0
     what: str = "whole"
@@ -91,6 +98,7 @@ class Asked(NamedTuple):
     within_s: float = 20.0
     pause_s: float = 0.0
     reads: int = -1
+    schema: bool = False
 
 
 class Turn(NamedTuple):
@@ -157,8 +165,13 @@ class Upstream:
         if call.mode is Mode.STREAM:
             attempt.first_event_s = self._clock.now() - attempt.began
         text = text_of(call, attempt.number)
-        if act.what == "whole":
+        wrong = act.what == "wrong" and call.output_schema is not None
+        text = f"{{{text}: 0}}" if wrong else text
+        if act.what in ("whole", "wrong") and not wrong:
             self.whole.add(text)
+        if act.what in ("whole", "wrong") and call.mode is Mode.UNARY:
+            message = fold([*_opening(text), _LAST])
+            return Reply.whole(Head(Source.UPSTREAM, target), message, self._clock)
         stream = ScriptedStream([*_opening(text), *ENDS[act.what]])
         self.streams.append(stream)
         return Reply(Head(Source.UPSTREAM, target), stream, self._clock)
@@ -166,7 +179,8 @@ class Upstream:
 
 def text_of(call: Call, number: int) -> str:
     """Return what the upstream writes to one attempt, and to no other."""
-    return f"<{call.request_id}, {number}>"
+    text = f"<{call.request_id}, {number}>"
+    return text if call.output_schema is None else json.dumps(text)
 
 
 def _opening(text: str) -> tuple[Batch, Batch]:
@@ -254,6 +268,7 @@ class World:
             mode=asked.mode,
             priority=asked.priority,
             deadline=self.clock.now() + asked.within_s,
+            output_schema={"type": "string"} if asked.schema else None,
         )
         self.callers.append(Caller(self, call, asked))
 

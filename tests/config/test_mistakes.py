@@ -39,7 +39,7 @@ MISTAKES = {
     "zzz: ": (
         "zzz: unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
         "retry, breaker, limits, admission, hedge, cache, input, redaction, budgets, prices, "
-        f"log {HERE}"
+        f"structured, log {HERE}"
     ),
     "log: {level: loud}": (f"log.level: expected debug, info, warning or error, got 'loud' {HERE}"),
     "listen: {reflection: no}": f"listen.reflection: expected true or false, got 'no' {HERE}",

@@ -52,7 +52,7 @@ MISTAKES = {
     ),
     with_m("breaker: {open_s: 1}"): (
         f"{ROUTE}.breaker: unknown key; expected one of targets, max_tokens, last_resorts, "
-        "static_message, continue_stream, retry, hedge, admission, cache, input"
+        "static_message, continue_stream, retry, hedge, admission, cache, input, structured"
     ),
     with_m("retry: {base_s: 9}"): (
         f"{ROUTE}.retry.base_s: expected {ROUTE}.retry.base_s (9) to be at most "

@@ -31,6 +31,7 @@ _MESSAGES = st.builds(
     stop_sequence=st.none() | st.just("stop"),
     usage=st.just(Usage()),
     extra=_OBJECTS,
+    output_json=st.sampled_from(["", '{"a":1}']),
 )
 
 

@@ -1,10 +1,12 @@
 """The estimator: what it learns of a model, and that its upper bound is one all the same."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecard.core.call import Call
+from sidecard.core.call import Call, Structured, Target
 from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.policy.estimate import MARGIN
@@ -110,3 +112,18 @@ def test_files_are_at_their_most_in_the_upper_bound() -> None:
     ]
     for block, least in kinds:
         assert least <= estimator.upper(asking(block), "m") <= 2 * least + 200
+
+
+def test_a_schema_counts_in_the_form_that_the_target_gets_it() -> None:
+    """As the parameter, which the API has words of its own for, or in the prompt."""
+    told = {"type": "string", "description": "What this one is. " * 50}
+    schema = {"type": "object", "properties": {"a": told}, "additionalProperties": False}
+    estimator, call = Estimator(), plain(WORDS)
+    bare = estimator.upper(call, "m")
+    asked = {
+        form: estimator.upper(
+            replace(call, output_schema=schema, target=Target("m", structured=form)), "m"
+        )
+        for form in (Structured.NATIVE, Structured.PROMPT)
+    }
+    assert asked[Structured.NATIVE] > asked[Structured.PROMPT] > bare + 200

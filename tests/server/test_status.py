@@ -118,6 +118,14 @@ def test_invalid_output_shows_its_raw_text() -> None:
     assert (len(raw.detail), bad.field_violations[0].field) == (2_000, "/a")
 
 
+@pytest.mark.parametrize("letter", ["語", "\ud800", "\x00"])
+def test_invalid_output_fits_a_trailer_whatever_the_model_wrote(letter: str) -> None:
+    """In any script, and with halves of characters, which protobuf takes none of."""
+    violations = tuple([Violation(letter * 300, letter * 300)] * 20)
+    status, _ = details(errors.InvalidOutput("no", raw=letter * 9_000, violations=violations))
+    assert status.ByteSize() < 6_000
+
+
 def test_odd_bytes_of_a_header_do_not_break_a_status() -> None:
     """What a header brings that is no UTF-8 is replaced, and a long id is cut."""
     error = errors.UpstreamUnavailable("compressed (\udcff)")

@@ -106,7 +106,7 @@ pub struct Facts {
     pub attempts: u32,
     /// What is wrong with the request.
     pub violations: Vec<Violation>,
-    /// What a stream had delivered.
+    /// What a stream had delivered; of an invalid output, its beginning.
     pub partial_text: String,
 }
 
@@ -166,6 +166,8 @@ impl Error {
             .chain(budgets)
             .map(|(field, description)| Violation { field, description })
             .collect();
+        facts.partial_text =
+            status.get_details_debug_info().map(|info| info.detail).unwrap_or_default();
         Self(Box::new(facts))
     }
 
@@ -193,7 +195,9 @@ impl Error {
     }
 
     pub(crate) fn with_partial_text(mut self, text: String) -> Self {
-        self.0.partial_text = text;
+        if !text.is_empty() {
+            self.0.partial_text = text;
+        }
         self
     }
 }

@@ -5,6 +5,7 @@ import { type Any, anyUnpack } from "@bufbuild/protobuf/wkt";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import {
   BadRequestSchema,
+  DebugInfoSchema,
   ErrorInfoSchema,
   QuotaFailureSchema,
   RetryInfoSchema,
@@ -52,7 +53,7 @@ export interface Facts {
   attempts: number;
   /** What is wrong with the request. */
   violations: Violation[];
-  /** What a stream had delivered. */
+  /** What a stream had delivered; of an invalid output, its beginning. */
   partialText: string;
 }
 
@@ -96,7 +97,8 @@ export function typed(
   const { code, details } = error;
   const common = { code, requestId: call.requestId, partialText };
   const { reason, ...said } = read(error.metadata?.get("grpc-status-details-bin")[0]);
-  if (reason) return new SidecardError(reason, details, { ...common, ...said });
+  const streamed = partialText && { partialText };
+  if (reason) return new SidecardError(reason, details, { ...common, ...said, ...streamed });
   if (code === status.UNAVAILABLE || code === status.CANCELLED) {
     return absent(call, details, partialText);
   }
@@ -156,6 +158,8 @@ function detail(packed: Any): Said {
   if (fields) {
     return { violations: fields.map(({ field, description }) => ({ field, description })) };
   }
+  const answer = anyUnpack(packed, DebugInfoSchema)?.detail;
+  if (answer) return { partialText: answer };
   const budgets = anyUnpack(packed, QuotaFailureSchema)?.violations;
   if (budgets) {
     return { violations: budgets.map((v) => ({ field: v.subject, description: v.description })) };

@@ -10,6 +10,7 @@ from sidecard.core.errors import InvalidCall, Violation
 from sidecard.core.jsonio import JsonObject
 from sidecard.policy.intake import Intake
 from sidecard.server.arrival import Arrival
+from sidecard.server.http.structured import schema_of
 from sidecard.server.wire.routing import Routing, limit_of
 from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE, permitted
 from sidecard.server.wire.violations import Violations, shown
@@ -95,6 +96,7 @@ class Decoder:
             deadline=arrival.deadline,
             mode=Mode.STREAM if asked.stream else Mode.UNARY,
             priority=priority or Priority.INTERACTIVE,
+            output_schema=schema_of(parameters),
             cache=cache,
             # A stream of the API can't say that it starts anew.
             fallback=FallbackPolicy(route.last_resorts, continue_stream=False),

@@ -96,15 +96,16 @@ class StreamEncoder:
                 yield _sse("message_stop")
 
 
-def failed(kind: str, message: str, request_id: str) -> bytes:
+def failed(kind: str, message: str, request_id: str, **more: object) -> bytes:
     """Return the body of an error."""
-    error = {"type": kind, "message": message}
-    return jsonio.dumps({"type": "error", "error": error, "request_id": request_id}).encode()
+    error = {"type": kind, "message": message, **more}
+    told = {"type": "error", "error": error, "request_id": request_id}
+    return jsonio.dumps(told).encode("utf-8", "surrogatepass")
 
 
-def broke(kind: str, message: str) -> bytes:
+def broke(kind: str, message: str, **more: object) -> bytes:
     """Return the event that ends a stream which isn't whole."""
-    return _sse("error", error={"type": kind, "message": message})
+    return _sse("error", error={"type": kind, "message": message, **more})
 
 
 def _opening(started: Started, usage: Usage) -> JsonObject:
@@ -132,4 +133,6 @@ def _usage(usage: Usage) -> JsonObject:
 
 
 def _sse(kind: str, **fields: object) -> bytes:
-    return f"event: {kind}\ndata: {jsonio.dumps({'type': kind, **fields})}\n\n".encode()
+    return f"event: {kind}\ndata: {jsonio.dumps({'type': kind, **fields})}\n\n".encode(
+        "utf-8", "surrogatepass"
+    )

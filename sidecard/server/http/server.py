@@ -27,7 +27,7 @@ from sidecard.core.handler import Handler
 from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.arrival import Arrival, arrive_at
 from sidecard.server.caller_tokens import Callers
-from sidecard.server.http import encode, status
+from sidecard.server.http import encode, status, structured
 from sidecard.server.http.decode import Decoder, read
 from sidecard.server.open_calls import OpenCalls
 
@@ -153,7 +153,9 @@ class HttpServer:
             if call.mode is Mode.UNARY:
                 message = await reply.message()
                 headers |= encode.cost_of(arrival.trail)
-                body = encode.whole(message)
+                told = structured.as_asked(call, message)
+                headers |= {} if told is message else structured.MENDED
+                body = encode.whole(told)
                 return Response(body=body, headers=headers, content_type=encode.JSON)
             encoder = encode.StreamEncoder()
             try:
@@ -221,17 +223,23 @@ async def _broken(stream: StreamResponse, error: BaseException) -> StreamRespons
     """End a stream that isn't whole with the event that says so."""
     with contextlib.suppress(ConnectionError):
         async with asyncio.timeout(_TELL_S):
-            await stream.write(encode.broke(status.kind_of(error), status.message_of(error)))
+            await stream.write(_body(encode.broke, error))
             await stream.write_eof()
     stream.force_close()
     return stream
 
 
 def _failed(error: BaseException, arrival: Arrival) -> Response:
-    body = encode.failed(status.kind_of(error), status.message_of(error), arrival.request_id)
+    body = _body(encode.failed, error, arrival.request_id)
     headers = status.headers_of(error, arrival.request_id)
     code = status.status_of(error)
     return Response(status=code, body=body, headers=headers, content_type=encode.JSON)
+
+
+def _body(write: Callable[..., bytes], error: BaseException, *about: str) -> bytes:
+    """Return what is told of an error, as `write` has it."""
+    more = structured.details_of(error)
+    return write(status.kind_of(error), status.message_of(error), *about, **more)
 
 
 def _error(code: int, kind: str, message: str, arrival: Arrival) -> Response:

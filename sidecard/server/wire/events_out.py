@@ -7,6 +7,7 @@ from sidecard.core.event import (
     Batch,
     BlockStarted,
     BlockStopped,
+    Checked,
     Continued,
     Delta,
     Event,
@@ -79,7 +80,14 @@ def _event_fields(event: Event) -> Fields:
             fields = {"continued": {**_rescue_fields(event), "text_length": event.text_length}}
         case Restarted():
             fields = {"restarted": _rescue_fields(event)}
+        case Checked():
+            fields = {"output_verdict": _verdict_fields(event)}
     return fields
+
+
+def _verdict_fields(event: Checked) -> Fields:
+    violations = [{"path": v.path, "description": v.description} for v in event.violations]
+    return {"valid": not violations, "violations": violations}
 
 
 def _rescue_fields(event: Continued | Restarted) -> Fields:

@@ -4,6 +4,7 @@ from typing import Final
 
 from sidecard.core.call import Call
 from sidecard.core.jsonio import JsonObject
+from sidecard.policy.schema_form import parameters_of
 
 BETAS: Final = "betas"
 """The parameter, in the SDK's words, that travels as a header: which betas a request is for."""
@@ -23,7 +24,7 @@ _COUNTED: Final = (
 
 def request_body(call: Call, *, stream: bool) -> JsonObject:
     """Return the body for `/v1/messages`; no parameter of the call's can name another model."""
-    body = {**call.parameters, "model": call.target.model, "messages": call.messages}
+    body = {**parameters_of(call), "model": call.target.model, "messages": call.messages}
     if stream:
         body["stream"] = True
     return body
@@ -31,7 +32,8 @@ def request_body(call: Call, *, stream: bool) -> JsonObject:
 
 def count_tokens_body(call: Call) -> JsonObject:
     """Return the body for `/v1/messages/count_tokens`, which refuses fields it doesn't know."""
-    counted = {key: call.parameters[key] for key in _COUNTED if key in call.parameters}
+    parameters = parameters_of(call)
+    counted = {key: parameters[key] for key in _COUNTED if key in parameters}
     return {"model": call.target.model, "messages": call.messages, **counted}
 
 

@@ -25,7 +25,7 @@ class SidecardError(Exception):
     `retry_after_s` are the seconds after which trying again makes sense, None if nobody said.
     `request_id` is in the daemon's log too, `target` is where it failed,
     `attempts` how many were made, and `violations` what is wrong with the request.
-    `partial_text` is what a stream had delivered.
+    `partial_text` is what a stream had delivered; of an invalid output, its beginning.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ class Reply:
     as they are. `source` says where it comes from ("UPSTREAM", "CACHE_EXACT", …),
     `degraded` that it isn't what the first target would have answered now.
     `cost_nano_usd` is in billionths of a US dollar, None where the price isn't known.
+    `output_json` is the JSON that satisfies the question's `output_schema`, empty without one.
     `raw` has everything else.
     """
 
@@ -32,6 +33,7 @@ class Reply:
     usage: Usage = field(repr=False)
     cost_nano_usd: int | None
     request_id: str
+    output_json: str
     raw: GenerateResponse = field(repr=False)
 
     @classmethod
@@ -50,6 +52,7 @@ class Reply:
             usage=raw.usage,
             cost_nano_usd=raw.cost_nano_usd if raw.HasField("cost_nano_usd") else None,
             request_id=raw.request_id,
+            output_json=raw.output_json,
             raw=raw,
         )
 

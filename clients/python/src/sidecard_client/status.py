@@ -27,6 +27,7 @@ DOMAIN: Final = "sidecard.dev"
 _LENGTH_DELIMITED: Final = 2
 _DETAILS: Final = 3  # In google.rpc.Status.
 _METADATA: Final = 3  # In google.rpc.ErrorInfo.
+_DETAIL: Final = 2  # In google.rpc.DebugInfo.
 
 
 def typed(error: grpc.RpcError, address: str, request_id: str, partial_text: str) -> SidecardError:
@@ -35,6 +36,8 @@ def typed(error: grpc.RpcError, address: str, request_id: str, partial_text: str
     trailers: dict[str, Any] = dict(cast("Any", error.trailing_metadata()) or ())
     found = _read(trailers.get("grpc-status-details-bin", b""))
     common: dict[str, Any] = {"code": code, "request_id": request_id, "partial_text": partial_text}
+    if partial_text:
+        found.pop("partial_text", None)  # The whole of it is here.
     if "reason" in found:
         return BY_REASON.get(found["reason"], SidecardError)(message, **common | found)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
@@ -75,6 +78,8 @@ def _detail(name: str, value: bytes) -> dict[str, Any]:
     if name in ("google.rpc.BadRequest", "google.rpc.QuotaFailure"):  # Of one shape.
         places = [_texts(violation) for _, violation in _fields(value)]
         return {"violations": tuple([Violation(p.get(1, ""), p.get(2, "")) for p in places])}
+    if name == "google.rpc.DebugInfo":
+        return {"partial_text": _texts(value).get(_DETAIL, "")}
     return {}
 
 

@@ -3,6 +3,7 @@ package dev.sidecard.client;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.BadRequest;
+import com.google.rpc.DebugInfo;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.QuotaFailure;
 import com.google.rpc.RetryInfo;
@@ -23,6 +24,7 @@ final class Failure {
   private String reason = "";
   private String target = "";
   private int attempts;
+  private String answer = "";
   private Duration retryAfter;
   private final List<Violation> violations = new ArrayList<>();
 
@@ -79,7 +81,7 @@ final class Failure {
             target,
             attempts,
             List.copyOf(violations),
-            partialText);
+            partialText.isEmpty() ? answer : partialText);
     return new SidecardException(facts, cause);
   }
 
@@ -111,6 +113,8 @@ final class Failure {
       for (var violation : detail.unpack(BadRequest.class).getFieldViolationsList()) {
         violations.add(new Violation(violation.getField(), violation.getDescription()));
       }
+    } else if (detail.is(DebugInfo.class)) {
+      answer = detail.unpack(DebugInfo.class).getDetail();
     } else if (detail.is(QuotaFailure.class)) {
       for (var violation : detail.unpack(QuotaFailure.class).getViolationsList()) {
         violations.add(new Violation(violation.getSubject(), violation.getDescription()));

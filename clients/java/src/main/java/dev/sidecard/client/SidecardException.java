@@ -79,7 +79,7 @@ public final class SidecardException extends RuntimeException {
     return facts.violations();
   }
 
-  /** What a stream had delivered. */
+  /** What a stream had delivered; of an invalid output, its beginning. */
   public String partialText() {
     return facts.partialText();
   }
