@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
@@ -31,6 +33,9 @@ from sidecard.server.http import encode, status, structured
 from sidecard.server.http.decode import Decoder, read
 from sidecard.server.open_calls import OpenCalls
 
+if TYPE_CHECKING:
+    from aiohttp.web_protocol import RequestHandler
+
 Counter = Callable[[Call], Awaitable[int]]
 RpcSink = Callable[[str, str, float], object]
 Begin = Callable[[dict[str, str]], Awaitable[StreamResponse]]
@@ -38,11 +43,25 @@ Begin = Callable[[dict[str, str]], Awaitable[StreamResponse]]
 _MESSAGES: Final = "/v1/messages"
 _COUNT: Final = "/v1/messages/count_tokens"
 _TELL_S: Final = 1.0
+_UPLOAD_S: Final = 30.0
+"""How long a body may take to come: a caller that drips must not hold what it has sent."""
+_IDLE_S: Final = 75.0
+"""How long a connection may bring no request, or only the beginning of one."""
+_CONNECTIONS: Final = 4_096
 _HEADER_BYTES: Final = 8_190
 _HEADERS: Final = 64
 _log: Final = logging.getLogger(__name__)
 # aiohttp logs malformed requests as errors, with the bytes: anybody could write to the log.
 _SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # of no tree
+
+
+class _Server(Server):
+    """Has so many connections at most; one more is closed at once."""
+
+    def connection_made(self, handler: "RequestHandler", transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self._connections) > _CONNECTIONS:
+            transport.abort()
 
 
 class HttpServer:
@@ -79,7 +98,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listen; raises `AddressError`. `address` is then where, as bound."""
         host, _, port = self.address.rpartition(":")
-        self._server = Server(
+        self._server = _Server(
             self._handle,
             handler_cancellation=True,  # A caller who leaves ends its call.
             access_log=None,
@@ -87,6 +106,7 @@ class HttpServer:
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
             max_headers=_HEADERS,
+            keepalive_timeout=_IDLE_S,
         )
         try:
             self._listener = await asyncio.get_running_loop().create_server(
@@ -139,7 +159,7 @@ class HttpServer:
         if (refused := self._refusal(request)) is not None:
             return _error(*refused, arrival)
         own = self._callers(_token(request.headers)) if self._callers else ""
-        asked = read(await self._payload(request))
+        asked = read(await self._payload(request, arrival))
         counts = request.path == _COUNT
         call = self._decoder.decode(asked, request.headers, arrival, own=own, counts=counts)
         if self._clock.now() >= call.deadline:
@@ -182,15 +202,22 @@ class HttpServer:
             return 415, "invalid_request_error", f"expected {encode.JSON}"
         return None
 
-    async def _payload(self, request: BaseRequest) -> bytes:
-        """Return the body, of so many bytes at most."""
+    async def _payload(self, request: BaseRequest, arrival: Arrival) -> bytes:
+        """Return the body, of so many bytes at most, and no later than it may take."""
         chunks, size = list[bytes](), 0
-        while chunk := await request.content.readany():
-            size += len(chunk)
-            if size > self._max_message_bytes:
-                limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
-                raise InvalidCall(Violation("body", f"has more bytes; {limit}"))
-            chunks.append(chunk)
+        try:
+            async with asyncio.timeout_at(min(arrival.deadline, arrival.received_at + _UPLOAD_S)):
+                while chunk := await request.content.readany():
+                    size += len(chunk)
+                    if size > self._max_message_bytes:
+                        limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
+                        raise InvalidCall(Violation("body", f"has more bytes; {limit}"))
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise DeadlineExceeded("the request's body didn't come in time") from None
+        except (ContentEncodingError, RequestPayloadError):
+            told = "isn't what its headers say of its encoding and length"
+            raise InvalidCall(Violation("body", told)) from None
         return b"".join(chunks)
 
     def __repr__(self) -> str:

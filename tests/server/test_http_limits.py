@@ -1,0 +1,126 @@
+"""The drop-in endpoint and callers that send slowly, halfway, or too many at once."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecard.core.call import Call, Route
+from sidecard.core.clock import SystemClock
+from sidecard.core.reply import Reply
+from sidecard.server.http import server as http
+from sidecard.server.http.decode import Decoder
+from tests.support.script import TARGET, WHOLE, Script
+
+ASKED = {"model": "default", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+BODY = json.dumps(ASKED)
+HEAD = "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+
+
+@asynccontextmanager
+async def serving(*, total_s: float = 60.0) -> AsyncIterator[http.HttpServer]:
+    script = Script(*[WHOLE] * 10)
+
+    async def stack(call: Call) -> Reply:
+        return await script(call)
+
+    async def count(_: Call) -> int:
+        return 1
+
+    server = http.HttpServer(
+        "127.0.0.1:0",
+        stack,
+        count=count,
+        decoder=Decoder(routes={"default": Route("default", (TARGET,), 1_024)}, allowed_models=()),
+        clock=SystemClock(),
+        sink=lambda *_: None,
+        total_s=total_s,
+        max_message_bytes=10_000,
+    )
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def connection(
+    server: http.HttpServer,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    host, _, port = server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def said(server: http.HttpServer, payload: bytes) -> str:
+    """Send something, and return all that is answered until the connection is closed."""
+    async with connection(server) as (reader, writer), asyncio.timeout(5):
+        writer.write(payload)
+        return (await reader.readuntil(b"request_id")).decode()
+
+
+@pytest.mark.parametrize("cut", ["cap", "deadline"])
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends at the cap for bodies, or at the call's own time if that is sooner."""
+    if cut == "cap":
+        monkeypatch.setattr(http, "_UPLOAD_S", 0.1)
+    async with (
+        serving(total_s=60.0 if cut == "cap" else 0.1) as server,
+        connection(server) as (reader, writer),
+        asyncio.timeout(5),
+    ):
+        writer.write(f"{HEAD}Content-Length: 100\r\n\r\n{{".encode())
+        told = (await reader.readuntil(b"request_id")).decode()
+        assert told.startswith("HTTP/1.1 504 ")
+        assert "body didn't come in time" in told
+
+
+@pytest.mark.parametrize("sent", ["", HEAD, HEAD[:20]])
+async def test_a_connection_that_says_nothing_is_closed(
+    sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing, or the beginning of a request: it doesn't stay for ever."""
+    monkeypatch.setattr(http, "_IDLE_S", 0.1)
+    async with serving() as server, connection(server) as (reader, writer), asyncio.timeout(5):
+        writer.write(sent.encode())
+        assert await reader.read() == b""
+
+
+async def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there are served on."""
+    monkeypatch.setattr(http, "_CONNECTIONS", 2)
+    request = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+    async with (
+        serving() as server,
+        connection(server) as (first, writer),
+        connection(server) as (_, second),
+        asyncio.timeout(5),
+    ):
+        second.write(b"POST")
+        await asyncio.sleep(0.05)
+        async with connection(server) as (third, _):
+            with contextlib.suppress(ConnectionResetError):
+                assert await third.read() == b""
+        writer.write(request)
+        assert (await first.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_body_that_is_not_what_its_headers_say() -> None:
+    """It is the caller's mistake, named as that; and a small one that grows is bounded."""
+    async with serving() as server:
+        headers = f"{HEAD}Content-Encoding: gzip\r\n"
+        broken = f"{headers}Content-Length: 5\r\n\r\n{{}}}}}}".encode()
+        assert "isn't what its headers say" in await said(server, broken)
+        bomb = gzip.compress(b" " * 5_000_000) + b"}"
+        grown = f"{headers}Content-Length: {len(bomb) - 1}\r\n\r\n".encode() + bomb
+        assert "has more bytes" in await said(server, grown)
