@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sidecard.config.listen import open_to_all
 from sidecard.config.load import Loaded
 from sidecard.config.schema import Config
 from sidecard.config.simulate import Upstream as Means
@@ -51,10 +52,11 @@ from sidecard.telling import gauges, status
 from sidecard.upstream.client import Client
 from sidecard.upstream.count import TokenCounter
 from sidecard.upstream.handler import Upstream
-from sidecard.upstream.transport import Transport
+from sidecard.upstream.transport import Misconfigured, Transport
 
 if TYPE_CHECKING:
     from sidecard.server.http.server import HttpServer
+    from sidecard.server.tls import ServerTls
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +181,9 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
             if server.health_address:
                 facts["health"] = server.health_address
             _log.info("serving", extra={"grpc": server.address, **facts})
+            if exposed := open_to_all(config.listen):
+                why = "with listen.tokens_file or listen.tls.client_ca_file, callers are known"
+                _log.warning("ANYBODY CAN CALL", extra={"at": exposed, "why": why})
 
         grace_s = config.listen.grace_s
         return await lifecycle.run(server, *others, grace_s=grace_s, started=started)
@@ -230,7 +235,9 @@ def build_server(
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
     )
-    server = GrpcServer(servicer, _listen(config), _orders(config, state, servicer))
+    tls = _tls(config)
+    orders = _orders(config, state, servicer)
+    server = GrpcServer(servicer, _listen(config), orders, tls)
 
     def told() -> JsonObject:
         found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
@@ -238,7 +245,7 @@ def build_server(
 
     usage = state.book.usage if state.book else None
     told_of = Told(told, metrics.page, lambda: server.unready, usage)
-    http = _http(config, state, stack.handler, count, sink=metrics.rpc, callers=callers)
+    http = _http(config, state, stack.handler, count, sink=metrics.rpc, callers=callers, tls=tls)
     return Built(server, told_of, stack.cache, lag, http)
 
 
@@ -246,6 +253,19 @@ def _callers(config: Config) -> Callers | None:
     """Return who knows callers' tokens; raises `BadTokens`. None where calls need none."""
     path = config.listen.tokens_file
     return CallerTokens(Path(path)).tenant if path else None
+
+
+def _tls(config: Config) -> "ServerTls | None":
+    """Return what encrypts; raises `Misconfigured`. None where nothing does."""
+    if config.listen.tls is None:
+        return None
+    from sidecard.config.certificates import BadCertificates  # noqa: PLC0415  # costs 50 ms
+    from sidecard.server.tls import ServerTls  # noqa: PLC0415
+
+    try:
+        return ServerTls(config.listen.tls)
+    except BadCertificates as error:
+        raise Misconfigured(f"listen.tls.{error.field}: {error}") from None
 
 
 def _http(
@@ -256,6 +276,7 @@ def _http(
     *,
     sink: RpcSink,
     callers: Callers | None,
+    tls: "ServerTls | None",
 ) -> "HttpServer | None":
     """Return the server for programs that use an Anthropic SDK, None where there is none."""
     if config.listen.http is None:
@@ -276,7 +297,8 @@ def _http(
         sink=sink,
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
-        any_host=config.listen.allow_remote,
+        any_host=config.listen.insecure,
+        tls=tls,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sidecard.cli import configured, show
+from sidecard.cli import configured, secured, show
 from sidecard.cli.show import Document, cell, section, table
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     configured.add_arguments(purge)
     for sub in (get, purge):
         sub.add_argument("--address", help="the daemon's gRPC (default: as sidecard call)")
+        secured.add_arguments(sub)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ def _get(arguments: argparse.Namespace) -> int:
 
     prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
     try:
-        with Client(arguments.address) as client:
+        with Client(arguments.address, tls=secured.tls(arguments)) as client:
             reply = client.generate(
                 prompt,
                 model=arguments.model,
@@ -113,7 +114,8 @@ def _order(arguments: argparse.Namespace, token: str) -> int:
     from sidecard_client.operator import Operator  # noqa: PLC0415
 
     try:
-        with Operator(arguments.address, token=token) as operator:
+        tls = secured.tls(arguments)
+        with Operator(arguments.address, token=token, tls=tls) as operator:
             removed = operator.purge_cache(
                 tenant=arguments.tenant,
                 route=arguments.route,

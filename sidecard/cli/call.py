@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from sidecard.cli import secured
 from sidecard_client import Client, Options, Reply, SidecardError
 
 WHOLE = ("end_turn", "stop_sequence")
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", help="host:port or unix:///path (default: $SIDECARD_ADDRESS or 127.0.0.1:7411)"
     )
+    secured.add_arguments(parser)
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="say where the answer came from, on stderr"
     )
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; return 0, or 1 when the call failed, 2 when it can't be made as asked."""
     try:
-        with Client(arguments.address, timeout_s=arguments.timeout) as client:
+        tls = secured.tls(arguments)
+        with Client(arguments.address, timeout_s=arguments.timeout, tls=tls) as client:
             reply = _answer(client, arguments)
         _remark(reply, verbose=arguments.verbose)
     except SidecardError as error:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sidecard.config.budgets import BudgetLimit, Budgets
+from sidecard.config.listen import Listen, Tls
 from sidecard.config.prices import ModelPrice, PriceList
 from sidecard.config.routes import Route, Target
 from sidecard.config.schema import Config
@@ -110,6 +111,8 @@ def _sections() -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+            if section is Listen:
+                yield f"### `listen.tls`\n\n{getdoc(Tls)}\n\n{_table(Tls)}"
             if section is Budgets:
                 yield f"### A budget\n\n{getdoc(BudgetLimit)}\n\n{_table(BudgetLimit)}"
             if section is PriceList:

@@ -19,7 +19,10 @@ from sidecard.core.jsonio import JsonValue
 PREFIX: Final = "SIDECARD_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 BASE_URL_VARIABLE: Final = "ANTHROPIC_BASE_URL"
-KNOWN: Final = frozenset({CONFIG_VARIABLE, f"{PREFIX}ADDRESS"})
+# The clients and other commands have the rest of these, perhaps in one environment with ours.
+_OTHERS: Final = ("ADDRESS", "ADMIN", "TOKEN", "TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_NAME")
+KNOWN: Final = frozenset({CONFIG_VARIABLE, *[f"{PREFIX}{name}" for name in _OTHERS]})
+_HINTED: Final = [f"{PREFIX}ADDRESS", CONFIG_VARIABLE]
 # Kubernetes sets these for a service named sidecard, or sidecard-something.
 _SERVICE_LINK: Final = re.compile(
     r"SIDECARD_(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9]+)*"
@@ -96,6 +99,6 @@ def _hint(name: str, path: tuple[str, ...]) -> str:
         return f"; {hint}"
     if path == ("routes",):
         return f"; did you mean {PREFIX}ROUTES__<NAME>?"
-    names = [variable(known) for known in fields_of(Config) if known != ("routes",)] + sorted(KNOWN)
+    names = [variable(known) for known in fields_of(Config) if known != ("routes",)] + _HINTED
     close = get_close_matches(name.upper(), names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; expected {PREFIX}<SECTION>__<FIELD>"

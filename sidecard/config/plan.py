@@ -23,7 +23,7 @@ def plan(path: Path | None, env: Mapping[str, str], flags: Mapping[str, str]) ->
     Takes what `load.load` does.
     """
     tried = attempt(path, env, flags)
-    found = list(tried.problems)
+    found = [*tried.problems, *_unusable(tried)]
     if not tried.checked.knows(DECIDING):
         raise ConfigError(found)
     try:
@@ -34,6 +34,20 @@ def plan(path: Path | None, env: Mapping[str, str], flags: Mapping[str, str]) ->
     if found:
         raise ConfigError(found)
     return Plan(tried.loaded, upstream)
+
+
+def _unusable(tried: Attempt) -> list[Problem]:
+    """Return what is wrong with the certificates' files."""
+    tls = tried.loaded.config.listen.tls
+    if tls is None or not tried.checked.knows([("listen", "tls")]):
+        return []
+    from sidecard.config.certificates import BadCertificates, read  # noqa: PLC0415  # costs 50 ms
+
+    try:
+        read(tls)
+    except BadCertificates as error:
+        return [_placed(Problem(f"listen.tls.{error.field}", "", str(error)), tried)]
+    return []
 
 
 def _placed(problem: Problem, tried: Attempt) -> Problem:

@@ -16,6 +16,7 @@ from sidecard.policy.redaction import BUILT_IN
 
 if TYPE_CHECKING:
     from sidecard.config.intake import Input
+    from sidecard.config.listen import Listen
 
 # Each pair's first is at most its second.
 _IN_ORDER: Final = (
@@ -24,6 +25,9 @@ _IN_ORDER: Final = (
     ("first_event_s", "total_s"),
     ("idle_s", "total_s"),
 )
+_CALLED: Final = frozenset({"grpc", "http"})
+"""Where calls come to."""
+_TLS: Final = (("listen", "tls", "cert_file"), ("listen", "tls", "key_file"))
 # gRPC takes both families for either.
 _ANY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
 
@@ -54,7 +58,6 @@ def followed(timeouts: Timeouts) -> Timeouts:
 
 def _listening(config: Config) -> Iterator[Mistake]:
     listen = config.listen
-    allowed = ("listen", "allow_remote")
     addresses: dict[str, tuple[str, int]] = {}
     named = ("grpc", "admin", "http", "health")
     for name, address in [(name, getattr(listen, name)) for name in named]:
@@ -62,18 +65,32 @@ def _listening(config: Config) -> Iterator[Mistake]:
         if split is None:
             continue
         addresses[name] = split
-        if not listen.allow_remote and not is_loopback(split[0]):
-            host = "the host" if may_be_secret(split[0]) else split[0]
-            other = " or a unix:/// path" if name == "grpc" else ""
-            told = (
-                f"{host} can be reached from other machines, and there is no login; listen on "
-                f"127.0.0.1{other}, or set listen.allow_remote to true"
-            )
-            yield Mistake(("listen", name), told, (allowed,))
+        if not is_loopback(split[0]):
+            yield from _reached(listen, name, split[0])
+    if listen.tls is not None and not addresses.keys() & _CALLED:
+        told = "encrypts TCP addresses, and calls come by a socket's file alone; drop it"
+        yield Mistake(("listen", "tls"), told, (("listen", "grpc"), ("listen", "http")))
     for (first, taken), (second, own) in combinations(addresses.items(), 2):
         if _clash(taken, own):
             told = f"expected listen.{second} and listen.{first} to be two addresses; both take"
             yield Mistake(("listen", second), f"{told} port {own[1]}", (("listen", first),))
+
+
+def _reached(listen: "Listen", name: str, host: str) -> Iterator[Mistake]:
+    """Yield why an address that other machines reach is none to listen on."""
+    allowed = ("tls", "insecure") if name in _CALLED else ("allow_remote",)
+    if any(getattr(listen, field) for field in allowed):
+        return
+    shown = "the host" if may_be_secret(host) else host
+    other = " or a unix:/// path" if name == "grpc" else ""
+    if name in _CALLED:
+        why = "what calls say would travel in clear"
+        mend = "set listen.tls, or listen.insecure to true"
+    else:
+        why, mend = "there is no login", "set listen.allow_remote to true"
+    told = f"{shown} can be reached from other machines, and {why}; listen on 127.0.0.1{other}"
+    also = [("listen", field) for field in allowed]
+    yield Mistake(("listen", name), f"{told}, or {mend}", (*also, *_TLS))
 
 
 def _clash(one: tuple[str, int], other: tuple[str, int]) -> bool:

@@ -12,21 +12,15 @@ from sidecard.config.budgets import Budgets
 from sidecard.config.caching import Cache
 from sidecard.config.intake import Input, Redaction
 from sidecard.config.kinds import (
-    AdminAddress,
     BaseUrl,
     Bytes,
     Expect,
-    Flag,
     Folder,
-    HttpAddress,
     KeyFile,
-    ListenAddress,
-    Seconds,
-    SecondsOrNone,
     Section,
-    TokenFile,
     TokensOrNone,
 )
+from sidecard.config.listen import Listen
 from sidecard.config.prices import PriceList
 from sidecard.config.resilience import Admission, Breaker, Hedge, Limits, Retry
 from sidecard.config.routes import (
@@ -42,92 +36,9 @@ from sidecard.config.structured import Structured
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
 ]
-FileMode: TypeAlias = Annotated[
-    str,
-    Field(coerce_numbers_to_str=True, pattern=r"^(0o?)?[67][0-7]{2}$"),
-    Expect('permissions in octal that let the owner read and write, as "0600"'),
-]
 SdkClient: TypeAlias = Literal[
     "anthropic", "aws", "bedrock", "bedrock_mantle", "foundry", "google_cloud", "vertex"
 ]
-
-
-class Listen(Section):
-    """Where the daemon answers, and how much it takes."""
-
-    grpc: ListenAddress = Field(
-        "127.0.0.1:7411",
-        description="Where gRPC is served: `host:port` or `unix:///absolute/path`. "
-        "Port 0 takes a free one, which the log names. There is no encryption: "
-        "whoever reaches the address can spend on the key, where no token is needed.",
-    )
-    tokens_file: TokenFile | None = Field(
-        None,
-        description="Absolute path of a file with callers' tokens: in each line a tenant, or `*` "
-        "for any, and a token of 16 to 512 visible characters that its callers send as "
-        "`authorization: Bearer`, over HTTP as `x-api-key`, too. A call without one of them fails "
-        "with UNAUTHENTICATED, one for another tenant with PERMISSION_DENIED, and one that names "
-        "no tenant is for the token's. Read again when it changes; a new one that is no good is "
-        "told in the log, and the tokens before it hold. null: no call needs one.",
-    )
-    admin: AdminAddress | None = Field(
-        "127.0.0.1:7412",
-        description="Where `/metrics`, `/healthz` and `/readyz` are served over HTTP: `host:port`, "
-        "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
-        "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
-        "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
-    )
-    http: HttpAddress | None = Field(
-        None,
-        description="Where Anthropic's own `/v1/messages` is served over HTTP, for programs that "
-        "use one of its SDKs: `host:port`, as `127.0.0.1:7413`. Their base URL is then "
-        "`http://127.0.0.1:7413`, and their key isn't looked at, but for a token of `tokens_file`. "
-        "null: nowhere. There is no encryption: whoever reaches the address can spend on the key, "
-        "where no token is needed.",
-    )
-    admin_token_file: TokenFile | None = Field(
-        None,
-        description="Absolute path of the file with the token that an operator's order, such as "
-        "`sidecard cache purge`, has to carry. Read at each. null: `admin-token` in `data_dir`, "
-        "which the daemon makes for its own user; without a `data_dir` no order is taken.",
-    )
-    health: AdminAddress | None = Field(
-        None,
-        description="Where else the health is told over gRPC, and nothing but that: `host:port`. "
-        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7415` here and "
-        "`allow_remote`; `listen.grpc`, where calls cost money, can stay on loopback. "
-        "Port 0 takes a free one, which the log names. null: only `listen.grpc` tells it.",
-    )
-    unix_mode: FileMode = Field(
-        "0600",
-        description="Permissions of the socket's file, in octal. "
-        '"0600" lets the daemon\'s own user in alone, "0660" its group too. '
-        "Of no effect on a TCP address.",
-    )
-    allow_remote: Flag = Field(
-        default=False,
-        description="Whether the addresses of this section may be TCP "
-        "addresses that other machines reach. Without it such an address is refused.",
-    )
-    max_message_bytes: Bytes = Field(
-        33_554_432,
-        description="Size of the largest request taken, in bytes. A larger one is refused with a "
-        "sentence. While it is read and sent on, a call holds up to six times its size.",
-    )
-    reflection: Flag = Field(
-        default=True,
-        description="Whether generic clients such as grpcurl may ask for the contract.",
-    )
-    keepalive_s: Seconds = Field(
-        60.0,
-        description="Seconds without traffic after which a connection is probed, so that one whose "
-        "peer has vanished is noticed. Less costs traffic and wakes idle machines.",
-    )
-    grace_s: SecondsOrNone = Field(
-        25.0,
-        description="Seconds that running calls get to finish after SIGTERM. 0 ends them at once. "
-        "Keep it below the pod's terminationGracePeriodSeconds (30), or they are killed.",
-    )
 
 
 class Upstream(Section):

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -14,6 +14,9 @@ from sidecard.server import admin_service
 from sidecard.server.address import bind, inode, release
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.servicer import GenerationServicer, handlers
+
+if TYPE_CHECKING:
+    from sidecard.server.tls import ServerTls
 
 SERVICE: Final = "sidecard.v1.GenerationService"
 
@@ -57,12 +60,17 @@ class GrpcServer:
     """
 
     def __init__(
-        self, servicer: GenerationServicer, listen: Listen, admin: AdminServicer | None = None
+        self,
+        servicer: GenerationServicer,
+        listen: Listen,
+        admin: AdminServicer | None = None,
+        tls: "ServerTls | None" = None,
     ) -> None:
         self.address = self.health_address = ""
         self.unready: str | None = "starting"
         self._inode: tuple[int, int] | None = None
         self._listen = listen
+        self._tls = tls
         self._open_calls = servicer.open_calls
         self._server = grpc.aio.server(options=_options(listen))
         self._health = health.aio.HealthServicer()
@@ -86,7 +94,8 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listen and serve; raises `AddressError`. Both addresses are then those as bound."""
-        self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode)
+        credentials = self._tls.grpc_credentials() if self._tls else None
+        self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode, credentials)
         self._inode = inode(self.address)
         if self._probed is not None and self._listen.health is not None:
             self.health_address = bind(self._probed, self._listen.health, self._listen.unix_mode)

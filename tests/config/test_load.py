@@ -200,8 +200,9 @@ def test_a_wrong_gateway_is_told_by_its_own_name(refused: Refused) -> None:
 
 
 def test_a_remote_address_can_be_allowed(taken: Taken) -> None:
-    """With allow_remote any address may be listened on, for gRPC and for HTTP."""
-    listen = taken("listen: {allow_remote: true, grpc: '[::]:0', admin: '0.0.0.0:7412'}").config
+    """With insecure any address may be listened on for calls, with allow_remote for the rest."""
+    text = "listen: {insecure: true, grpc: '[::]:0', allow_remote: true, admin: '0.0.0.0:7412'}"
+    listen = taken(text).config
     assert (listen.listen.grpc, listen.listen.admin) == ("[::]:0", "0.0.0.0:7412")
 
 

@@ -35,7 +35,7 @@ MISTAKES = {
         "listen.grpc: expected listen.admin and listen.grpc to be two addresses; "
         f"both take port 7412 {HERE}"
     ),
-    "listen: {allow_remote: true, grpc: '0.0.0.0:1', admin: '127.0.0.1:1'}": (
+    "listen: {insecure: true, grpc: '0.0.0.0:1', admin: '127.0.0.1:1'}": (
         "listen.admin: expected listen.admin and listen.grpc to be two addresses; "
         f"both take port 1 {HERE}"
     ),
@@ -46,6 +46,19 @@ MISTAKES = {
     "listen: {health: '0.0.0.0:7415'}": (
         "listen.health: 0.0.0.0 can be reached from other machines, and there is no login; "
         f"listen on 127.0.0.1, or set listen.allow_remote to true {HERE}"
+    ),
+    "listen: {grpc: '0.0.0.0:7411', allow_remote: true}": (
+        "listen.grpc: 0.0.0.0 can be reached from other machines, and what calls say would travel "
+        "in clear; listen on 127.0.0.1 or a unix:/// path, or set listen.tls, or listen.insecure "
+        f"to true {HERE}"
+    ),
+    "listen: {http: '10.0.0.1:7413', allow_remote: true}": (
+        "listen.http: 10.0.0.1 can be reached from other machines, and what calls say would travel "
+        f"in clear; listen on 127.0.0.1, or set listen.tls, or listen.insecure to true {HERE}"
+    ),
+    "listen: {grpc: 'unix:///s', tls: {cert_file: /c, key_file: /k}}": (
+        "listen.tls: encrypts TCP addresses, and calls come by a socket's file alone; drop it "
+        f"{HERE}"
     ),
     "upstream: {transport: direct, sdk_client: vertex}": (
         "upstream.transport: transport direct can't use sdk_client vertex; "
@@ -131,7 +144,12 @@ TOGETHER = {
     "listen: {grpc: '0.0.0.0:1', admin: '0.0.0.0:2'}": ["listen.admin", "listen.grpc"],
     "listen: {grpc: '127.0.0.1:1', admin: 1}": ["listen.admin"],
     "listen: {grpc: '0.0.0.0:7411', grace_s: -1}": ["listen.grpc", "listen.grace_s"],
-    "listen: {grpc: '0.0.0.0:7411', allow_remote: maybe}": ["listen.allow_remote"],
+    "listen: {admin: '0.0.0.0:7412', allow_remote: maybe}": ["listen.allow_remote"],
+    "listen: {grpc: '0.0.0.0:7411', insecure: maybe}": ["listen.insecure"],
+    "listen: {http: '0.0.0.0:7413', tls: {cert_file: 3}}": [
+        "listen.tls.cert_file",
+        "listen.tls.key_file",
+    ],
     "timeouts: {idle_s: 9, total_s: 8, connect_s: x}": ["timeouts.connect_s", "timeouts.idle_s"],
     "timeouts: {idle_s: 9, total_s: x}": ["timeouts.total_s"],
     "routes: {claude-a: {targets: []}}": [

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestPayloadError
@@ -36,6 +36,8 @@ from sidecard.server.open_calls import OpenCalls
 if TYPE_CHECKING:
     from aiohttp.web_protocol import RequestHandler
 
+    from sidecard.server.tls import ServerTls
+
 Counter = Callable[[Call], Awaitable[int]]
 RpcSink = Callable[[str, str, float], object]
 Begin = Callable[[dict[str, str]], Awaitable[StreamResponse]]
@@ -47,6 +49,7 @@ _UPLOAD_S: Final = 30.0
 """How long a body may take to come: a caller that drips must not hold what it has sent."""
 _IDLE_S: Final = 75.0
 """How long a connection may bring no request, or only the beginning of one."""
+_HANDSHAKE_S: Final = 10.0
 _CONNECTIONS: Final = 4_096
 _HEADER_BYTES: Final = 8_190
 _HEADERS: Final = 64
@@ -80,6 +83,7 @@ class HttpServer:
         total_s: float,
         max_message_bytes: int,
         any_host: bool = False,
+        tls: "ServerTls | None" = None,
     ) -> None:
         self.address = address
         self._stack = stack
@@ -91,6 +95,7 @@ class HttpServer:
         self._total_s = total_s
         self._max_message_bytes = max_message_bytes
         self._any_host = any_host
+        self._tls = tls
         self._open_calls = OpenCalls()
         self._listener: asyncio.Server | None = None
         self._server: Server | None = None
@@ -110,12 +115,17 @@ class HttpServer:
         )
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._server, host.strip("[]"), int(port), reuse_address=True
+                self._server, host.strip("[]"), int(port), reuse_address=True, **self._secured()
             )
         except OSError as error:
             msg = f"can't listen on {self.address} (listen.http): {error.strerror or error}"
             raise AddressError(msg) from None
         self.address = f"{host}:{self._listener.sockets[0].getsockname()[1]}"
+
+    def _secured(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls.ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, give running ones `grace_s`, then end them."""
@@ -190,7 +200,9 @@ class HttpServer:
 
     def _refusal(self, request: BaseRequest) -> tuple[int, str, str] | None:
         """Return why a request isn't taken at all: status, type and words."""
-        if not is_own_name(request.host, self.address, any_ip=self._any_host):
+        # With TLS the certificate tells the name, and no other server's passes for ours.
+        known = self._tls or is_own_name(request.host, self.address, any_ip=self._any_host)
+        if not known:
             return 421, "invalid_request_error", f"{request.host[:100]!r} is no name of this server"
         if request.path not in (_MESSAGES, _COUNT):
             return 404, "not_found_error", f"there are {_MESSAGES} and {_COUNT}"

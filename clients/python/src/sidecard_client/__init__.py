@@ -29,6 +29,7 @@ from sidecard_client.errors import (
 )
 from sidecard_client.reply import Reply
 from sidecard_client.request import Options
+from sidecard_client.tls import Tls
 
 __all__ = [
     "AsyncClient",
@@ -48,6 +49,7 @@ __all__ = [
     "ShuttingDown",
     "SidecardError",
     "Stream",
+    "Tls",
     "Unauthenticated",
     "Unavailable",
     "UpstreamInterrupted",

@@ -11,9 +11,11 @@ import grpc
 from sidecard.v1.generation_pb2 import CountTokensRequest, GenerateRequest, StreamGenerateResponse
 from sidecard.v1.generation_pb2_grpc import GenerationServiceStub
 from sidecard.v1.stream_pb2 import StreamEvent
+from sidecard_client.options import OPTIONS
 from sidecard_client.progress import Progress
 from sidecard_client.reply import Reply
-from sidecard_client.request import OPTIONS, Caller, Options, Question
+from sidecard_client.request import Caller, Options, Question
+from sidecard_client.tls import secured
 
 if TYPE_CHECKING:
     from sidecard.v1.generation_pb2_grpc import GenerationServiceAsyncStub
@@ -29,7 +31,9 @@ class AsyncClient(Caller):
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self.address, OPTIONS)
+        if self._tls is None:
+            return grpc.aio.insecure_channel(self.address, OPTIONS)
+        return grpc.aio.secure_channel(self.address, *secured(self._tls))
 
     @cached_property
     def _stub(self) -> "GenerationServiceAsyncStub":

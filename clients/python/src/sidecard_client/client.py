@@ -9,9 +9,11 @@ import grpc
 from sidecard.v1.generation_pb2 import CountTokensRequest, StreamGenerateResponse
 from sidecard.v1.generation_pb2_grpc import GenerationServiceStub
 from sidecard.v1.stream_pb2 import StreamEvent
+from sidecard_client.options import OPTIONS
 from sidecard_client.progress import Progress
 from sidecard_client.reply import Reply
-from sidecard_client.request import OPTIONS, Caller, Options, Question
+from sidecard_client.request import Caller, Options, Question
+from sidecard_client.tls import secured
 
 
 class Client(Caller):
@@ -22,7 +24,9 @@ class Client(Caller):
 
     @cached_property
     def _channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.address, OPTIONS)
+        if self._tls is None:
+            return grpc.insecure_channel(self.address, OPTIONS)
+        return grpc.secure_channel(self.address, *secured(self._tls))
 
     @cached_property
     def _stub(self) -> GenerationServiceStub:

@@ -7,8 +7,10 @@ import grpc
 
 from sidecard.v1.admin_pb2 import PurgeCacheRequest
 from sidecard.v1.admin_pb2_grpc import AdminServiceStub
-from sidecard_client.request import OPTIONS, Caller
+from sidecard_client.options import OPTIONS
+from sidecard_client.request import Caller
 from sidecard_client.status import typed
+from sidecard_client.tls import Tls, secured
 
 _TIMEOUT_S = 60.0
 
@@ -16,10 +18,13 @@ _TIMEOUT_S = 60.0
 class Operator(Caller):
     """Orders over one connection; a context manager. `token` is never shown."""
 
-    def __init__(self, address: str | None = None, *, token: str) -> None:
-        super().__init__(address, timeout_s=_TIMEOUT_S)
+    def __init__(self, address: str | None = None, *, token: str, tls: Tls | None = None) -> None:
+        super().__init__(address, timeout_s=_TIMEOUT_S, tls=tls)
         self._token = token
-        self._channel = grpc.insecure_channel(self.address, OPTIONS)
+        if self._tls is None:
+            self._channel = grpc.insecure_channel(self.address, OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(self.address, *secured(self._tls))
 
     def purge_cache(
         self,

@@ -12,24 +12,9 @@ import grpc
 from sidecard.v1 import content_pb2, generation_pb2
 from sidecard_client.errors import SidecardError, Unavailable
 from sidecard_client.status import absent, typed
+from sidecard_client.tls import Tls, from_environment
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7411"
-
-OPTIONS: Final = (
-    # The daemon has the limits, and names the field that is over one.
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # The daemon is beside us: no proxy leads there, and no DNS record configures it.
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.service_config_disable_resolution", 1),
-    # It is back within a second of a restart; gRPC would wait up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A daemon that hangs is noticed in a long silence too; it takes a ping every 5 s or less often.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
-)
 
 Fields: TypeAlias = Mapping[str, Any]
 """A message of the contract as a dict: `{"name": "f", "input_schema": {"type": "object"}}`."""
@@ -109,8 +94,9 @@ class Caller:
     `address` is `host:port` or `unix:///path`; by default $SIDECARD_ADDRESS, or 127.0.0.1:7411.
     `timeout_s` and `tenant` hold for calls that don't say.
     `token` is shown to a daemon that wants one; by default $SIDECARD_TOKEN.
+    `tls` encrypts; by default as $SIDECARD_TLS_CA and the like say, without them nothing is.
     `wait_for_ready_s`: how long the first call waits for a daemon that is still starting.
-    Raises ValueError for another kind of address.
+    Raises ValueError for another kind of address, and for `tls` with a socket's file.
     """
 
     def __init__(
@@ -120,11 +106,16 @@ class Caller:
         timeout_s: float | None = None,
         tenant: str = "",
         token: str | None = None,
+        tls: Tls | None = None,
         wait_for_ready_s: float = 0,
     ) -> None:
         self.address = address or os.environ.get("SIDECARD_ADDRESS") or DEFAULT_ADDRESS
         if "://" in self.address and not self.address.startswith("unix:///"):
             raise ValueError(f"{self.address!r} is neither host:port nor unix:///path")
+        on_socket = self.address.startswith("unix:")
+        if tls is not None and on_socket:
+            raise ValueError(f"{self.address!r} is a socket's file, which nothing encrypts")
+        self._tls = None if on_socket else tls or from_environment(os.environ)
         self.timeout_s = timeout_s
         self.tenant = tenant
         self._token = os.environ.get("SIDECARD_TOKEN", "") if token is None else token

@@ -1,0 +1,146 @@
+"""The section `listen`: where the daemon answers, whom, and how much it bears of them."""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from sidecard.config.kinds import (
+    AdminAddress,
+    Bytes,
+    Expect,
+    Flag,
+    HttpAddress,
+    ListenAddress,
+    PemFile,
+    Seconds,
+    SecondsOrNone,
+    Section,
+    TokenFile,
+    is_loopback,
+    split_address,
+)
+
+FileMode: TypeAlias = Annotated[
+    str,
+    Field(coerce_numbers_to_str=True, pattern=r"^(0o?)?[67][0-7]{2}$"),
+    Expect('permissions in octal that let the owner read and write, as "0600"'),
+]
+
+
+class Tls(Section):
+    """Encrypts `listen.grpc` and `listen.http`, where they are TCP addresses.
+
+    The files are read again when they change, for the connections that come then. New ones that
+    are no good are told in the log, and those before them hold.
+    """
+
+    cert_file: PemFile = Field(
+        description="Absolute path of the certificate in PEM, those of its issuers after it. "
+        "It has to be valid now: what is expired, or not of the key, is a mistake.",
+    )
+    key_file: PemFile = Field(
+        description="Absolute path of the certificate's private key in PEM, without a passphrase.",
+    )
+    client_ca_file: PemFile | None = Field(
+        None,
+        description="Absolute path of certificates in PEM of which one has to have issued the "
+        "caller's own (mTLS): no others connect. null: callers need none.",
+    )
+
+
+class Listen(Section):
+    """Where the daemon answers, and how much it takes."""
+
+    grpc: ListenAddress = Field(
+        "127.0.0.1:7411",
+        description="Where gRPC is served: `host:port` or `unix:///absolute/path`. "
+        "Port 0 takes a free one, which the log names. Whoever reaches the address can spend on "
+        "the key, where no token is needed. One that other machines reach needs `tls`.",
+    )
+    tokens_file: TokenFile | None = Field(
+        None,
+        description="Absolute path of a file with callers' tokens: in each line a tenant, or `*` "
+        "for any, and a token of 16 to 512 visible characters that its callers send as "
+        "`authorization: Bearer`, over HTTP as `x-api-key`, too. A call without one of them fails "
+        "with UNAUTHENTICATED, one for another tenant with PERMISSION_DENIED, and one that names "
+        "no tenant is for the token's. Read again when it changes; a new one that is no good is "
+        "told in the log, and the tokens before it hold. null: no call needs one.",
+    )
+    admin: AdminAddress | None = Field(
+        "127.0.0.1:7412",
+        description="Where `/metrics`, `/healthz` and `/readyz` are served over HTTP: `host:port`, "
+        "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
+        "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
+        "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
+    )
+    http: HttpAddress | None = Field(
+        None,
+        description="Where Anthropic's own `/v1/messages` is served over HTTP, for programs that "
+        "use one of its SDKs: `host:port`, as `127.0.0.1:7413`. Their base URL is then "
+        "`http://127.0.0.1:7413`, and their key isn't looked at, but for a token of `tokens_file`. "
+        "null: nowhere. Whoever reaches the address can spend on the key, where no token is "
+        "needed. One that other machines reach needs `tls`; the base URL is then `https`.",
+    )
+    admin_token_file: TokenFile | None = Field(
+        None,
+        description="Absolute path of the file with the token that an operator's order, such as "
+        "`sidecard cache purge`, has to carry. Read at each. null: `admin-token` in `data_dir`, "
+        "which the daemon makes for its own user; without a `data_dir` no order is taken.",
+    )
+    health: AdminAddress | None = Field(
+        None,
+        description="Where else the health is told over gRPC, and nothing but that: `host:port`. "
+        "Kubernetes probes a pod from outside, so that it needs `0.0.0.0:7415` here and "
+        "`allow_remote`; `listen.grpc`, where calls cost money, can stay on loopback. "
+        "Port 0 takes a free one, which the log names. null: only `listen.grpc` tells it.",
+    )
+    unix_mode: FileMode = Field(
+        "0600",
+        description="Permissions of the socket's file, in octal. "
+        '"0600" lets the daemon\'s own user in alone, "0660" its group too. '
+        "Of no effect on a TCP address.",
+    )
+    allow_remote: Flag = Field(
+        default=False,
+        description="Whether `admin` and `health` may be TCP addresses that other machines reach. "
+        "Without it such an address is refused. `grpc` and `http` need `tls` for that.",
+    )
+    tls: Tls | None = Field(
+        None,
+        description="The certificate with which `grpc` and `http` are encrypted, where they are "
+        "TCP addresses: `cert_file`, `key_file` and, for mTLS, `client_ca_file`. "
+        "`admin` and `health` aren't. null: nothing is.",
+    )
+    insecure: Flag = Field(
+        default=False,
+        description="Whether `grpc` and `http` may be TCP addresses that other machines reach "
+        "without `tls`: all that calls say, their tokens too, then travels in clear. "
+        "Without it such an address is refused.",
+    )
+    max_message_bytes: Bytes = Field(
+        33_554_432,
+        description="Size of the largest request taken, in bytes. A larger one is refused with a "
+        "sentence. While it is read and sent on, a call holds up to six times its size.",
+    )
+    reflection: Flag = Field(
+        default=True,
+        description="Whether generic clients such as grpcurl may ask for the contract.",
+    )
+    keepalive_s: Seconds = Field(
+        60.0,
+        description="Seconds without traffic after which a connection is probed, so that one whose "
+        "peer has vanished is noticed. Less costs traffic and wakes idle machines.",
+    )
+    grace_s: SecondsOrNone = Field(
+        25.0,
+        description="Seconds that running calls get to finish after SIGTERM. 0 ends them at once. "
+        "Keep it below the pod's terminationGracePeriodSeconds (30), or they are killed.",
+    )
+
+
+def open_to_all(listen: Listen) -> list[str]:
+    """Return the addresses where who isn't known, on another machine, can spend on the key."""
+    if listen.tokens_file is not None or (listen.tls and listen.tls.client_ca_file):
+        return []
+    splits = [(a, split_address(a)) for a in (listen.grpc, listen.http) if a is not None]
+    return [address for address, split in splits if split and not is_loopback(split[0])]
