@@ -38,7 +38,7 @@ from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
-from sidecard.server.grpc_server import GrpcServer, Listen
+from sidecard.server.grpc_server import GrpcServer
 from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.server.told import Told
 from sidecard.state import State
@@ -233,11 +233,11 @@ def build_server(
         clock=clock,
         sink=metrics.rpc,
         total_s=config.timeouts.total_s,
-        max_message_bytes=config.listen.max_message_bytes,
+        listen=config.listen,
     )
     tls = _tls(config)
     orders = _orders(config, state, servicer)
-    server = GrpcServer(servicer, _listen(config), orders, tls)
+    server = GrpcServer(servicer, config.listen, orders, tls)
 
     def told() -> JsonObject:
         found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)
@@ -296,8 +296,7 @@ def _http(
         clock=state.clock,
         sink=sink,
         total_s=config.timeouts.total_s,
-        max_message_bytes=config.listen.max_message_bytes,
-        any_host=config.listen.insecure,
+        listen=config.listen,
         tls=tls,
     )
 
@@ -311,6 +310,8 @@ def _origin(config: Config, means: Means) -> str:
 
 def _orders(config: Config, state: State, servicer: GenerationServicer) -> AdminServicer | None:
     """Return who takes the operator's orders, None where nobody could tell who that is."""
+    if not config.listen.orders:
+        return None
     if config.listen.admin_token_file is not None:
         token = AdminToken(Path(config.listen.admin_token_file))
     elif config.data_dir is not None:
@@ -328,15 +329,3 @@ def _orders(config: Config, state: State, servicer: GenerationServicer) -> Admin
         servicer.recall.forget()
 
     return AdminServicer(state.store, token=token, clock=state.clock, forget=forget)
-
-
-def _listen(config: Config) -> Listen:
-    listen = config.listen
-    return Listen(
-        grpc=listen.grpc,
-        health=listen.health,
-        unix_mode=int(listen.unix_mode, 8),
-        max_message_bytes=listen.max_message_bytes,
-        keepalive_s=listen.keepalive_s,
-        reflection=listen.reflection,
-    )

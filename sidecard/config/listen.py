@@ -7,6 +7,7 @@ from pydantic import Field
 from sidecard.config.kinds import (
     AdminAddress,
     Bytes,
+    Count,
     Expect,
     Flag,
     HttpAddress,
@@ -121,6 +122,48 @@ class Listen(Section):
         33_554_432,
         description="Size of the largest request taken, in bytes. A larger one is refused with a "
         "sentence. While it is read and sent on, a call holds up to six times its size.",
+    )
+    header_bytes: Bytes = Field(
+        16_384,
+        description="Most bytes of a call's metadata over gRPC, and of one header over HTTP, whose "
+        "headers together may have four times as many. More fails with RESOURCE_EXHAUSTED, over "
+        "HTTP with 400.",
+    )
+    connections: Count = Field(
+        4096,
+        description="Most connections at one time, to `grpc` and to `http` each. One more is "
+        "closed at once. An idle one holds about 15 kB.",
+    )
+    streams: Count = Field(
+        2048,
+        description="Most calls that one gRPC connection has open at one time. Clients hold back "
+        "what is more, in silence; those that don't have it reset.",
+    )
+    calls: Count = Field(
+        8192,
+        description="Most gRPC calls that are open at one time, those whose request is still "
+        "coming and hits included. One more fails with RESOURCE_EXHAUSTED, its request unread. "
+        "`admission` bounds those that run.",
+    )
+    handshake_s: Seconds = Field(
+        10.0,
+        description="Seconds that a new connection has to say what it is: TLS, then gRPC's "
+        "settings; and that an HTTP request's headers have to come whole. Who says half is cut.",
+    )
+    body_s: Seconds = Field(
+        30.0,
+        description="Seconds that a request has to come whole, once its headers are there. "
+        "Who sends it drop by drop fails with DEADLINE_EXCEEDED, over HTTP with 504.",
+    )
+    idle_s: Seconds = Field(
+        300.0,
+        description="Seconds without a call after which a connection is closed; gRPC's clients "
+        "connect again by themselves.",
+    )
+    orders: Flag = Field(
+        default=True,
+        description="Whether an operator's orders are taken, over gRPC with the token. "
+        "Without it there is no `sidecard.v1.AdminService` at all.",
     )
     reflection: Flag = Field(
         default=True,

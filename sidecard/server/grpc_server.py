@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -10,6 +9,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from sidecard.config.listen import Listen
 from sidecard.server import admin_service
 from sidecard.server.address import bind, inode, release
 from sidecard.server.admin_service import AdminServicer
@@ -30,22 +30,12 @@ _GRPC_LIMIT_FACTOR: Final = 2
 """gRPC's own size limit over ours: what lies between gets a status that names the field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """How to listen; see the configuration's section `listen` for each."""
-
-    grpc: str
-    health: str | None
-    unix_mode: int
-    max_message_bytes: int
-    keepalive_s: float
-    reflection: bool
-
-
 _PROBED: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4_096),
     ("grpc.max_concurrent_streams", 16),
+    ("grpc.max_allowed_incoming_connections", 64),
+    ("grpc.http2.settings_timeout", 5_000),
     # Probes connect anew each time: nobody who stays, watching, keeps memory for long.
     ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_connection_age_grace_ms", 1_000),
@@ -95,10 +85,11 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen and serve; raises `AddressError`. Both addresses are then those as bound."""
         credentials = self._tls.grpc_credentials() if self._tls else None
-        self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode, credentials)
+        mode = int(self._listen.unix_mode, 8)
+        self.address = bind(self._server, self._listen.grpc, mode, credentials)
         self._inode = inode(self.address)
         if self._probed is not None and self._listen.health is not None:
-            self.health_address = bind(self._probed, self._listen.health, self._listen.unix_mode)
+            self.health_address = bind(self._probed, self._listen.health, mode)
             await self._probed.start()
         await self._server.start()
         for service in ("", SERVICE):
@@ -132,8 +123,16 @@ def _options(listen: Listen) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", round(listen.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # A caller that waits for a slow answer may ping as it likes: that is no attack here.
+        # A caller that waits for a slow answer may ping every second; a flood is cut.
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+        ("grpc.http2.max_ping_strikes", 20),
+        ("grpc.max_allowed_incoming_connections", listen.connections),
+        ("grpc.max_concurrent_streams", listen.streams),
+        # Both hold once the caller has confirmed our settings, for which it has that long.
+        ("grpc.max_metadata_size", listen.header_bytes),
+        ("grpc.absolute_max_metadata_size", listen.header_bytes),
+        ("grpc.server_handshake_timeout_ms", round(listen.handshake_s * 1000)),
+        ("grpc.http2.settings_timeout", round(listen.handshake_s * 1000)),
+        ("grpc.max_connection_idle_ms", round(listen.idle_s * 1000)),
     ]

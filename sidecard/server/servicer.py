@@ -9,16 +9,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from sidecard.config.listen import Listen
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
 from sidecard.core.errors import (
     DeadlineExceeded,
     InvalidCall,
+    Overloaded,
     ShuttingDown,
     SidecardError,
     Violation,
@@ -34,6 +36,7 @@ from sidecard.server.recall import Recall, Recalled
 from sidecard.server.status import CANCELLED, OK, code_of, details_of, message_of
 from sidecard.v1 import generation_pb2 as pb
 
+_DEFAULTS = Listen()
 _ABORT_S = 1.0
 """How long a status waits for a caller who has stopped reading: then the call is just ended."""
 
@@ -42,13 +45,16 @@ RpcSink = Callable[[str, str, float], object]
 """Takes an RPC's method, gRPC's code for its end, and the seconds that it took."""
 _Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
 
+_Method = Callable[[bytes, Context], Awaitable[Any]]
+_DRIP = "the request didn't come in time (listen.body_s)"
+
 _log = logging.getLogger(__name__)
 
 
 class GenerationServicer:
     """`sidecard.v1.GenerationService` over a stack. Safe to share.
 
-    `total_s` caps every call's time; `max_message_bytes` every request's size.
+    `total_s` caps every call's time; `listen` has the bounds of what is read of it.
     `callers` knows whose a token is, None where none is needed.
     """
 
@@ -63,7 +69,7 @@ class GenerationServicer:
         clock: Clock,
         sink: RpcSink = lambda *_: None,
         total_s: float,
-        max_message_bytes: int,
+        listen: Listen = _DEFAULTS,
     ) -> None:
         self._stack = stack
         self._hits = hits
@@ -74,7 +80,7 @@ class GenerationServicer:
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
-        self._max_message_bytes = max_message_bytes
+        self._listen = listen
         self.open_calls = OpenCalls()
 
     async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse | bytes:
@@ -129,6 +135,34 @@ class GenerationServicer:
         self._ended("CountTokens", OK, arrival)
         return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
 
+    async def payload(self, method: str, context: Context) -> bytes:
+        """Return a request's bytes, once it is known that they may come; else end the call.
+
+        Nothing of a caller without a token is read, and of nobody for longer than `body_s`.
+        """
+        self.open_calls.add()
+        try:
+            self._see_that_it_may_come(context)
+            async with asyncio.timeout(self._listen.body_s):
+                payload = await context.read()
+        except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
+            if isinstance(error, TimeoutError):
+                error = DeadlineExceeded(_DRIP)
+            await self._fail(method, context, error, self._arrive(context))
+        if isinstance(payload, bytes):
+            return payload
+        missing = InvalidCall(Violation("request", "none came; a call has one message"))
+        return await self._fail(method, context, missing, self._arrive(context))
+
+    def _see_that_it_may_come(self, context: Context) -> None:
+        self._own(context)
+        if len(self.open_calls) > (most := self._listen.calls):
+            raise Overloaded(f"{most:,} calls are open, and no more are taken (listen.calls)")
+        size = sum([len(key) + len(value) for key, value in context.invocation_metadata() or ()])
+        if size > (most := self._listen.header_bytes):
+            limit = f"at most {most:,} (listen.header_bytes)"
+            raise InvalidCall(Violation("metadata", f"{size:,} bytes; {limit}"))
+
     def _arrive(self, context: Context) -> Arrival:
         self.open_calls.add()
         return arrive(context, self._clock, self._total_s)
@@ -158,8 +192,8 @@ class GenerationServicer:
         return call, known
 
     def _parse(self, into: _Request, payload: bytes) -> _Request:
-        if len(payload) > self._max_message_bytes:
-            limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
+        if len(payload) > (most := self._listen.max_message_bytes):
+            limit = f"at most {most:,} (listen.max_message_bytes)"
             raise InvalidCall(Violation("request", f"{len(payload):,} bytes; {limit}"))
         try:
             into.ParseFromString(payload)
@@ -233,16 +267,28 @@ def _serialized(answer: Message | bytes) -> bytes:
 
 
 def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
-    """Return the methods by name, for gRPC's generic handler."""
+    """Return the methods by name, for gRPC's generic handler.
+
+    To gRPC they are streams of requests, of which one is read: of unary ones it reads the request
+    itself, however long that takes to come, before it asks us anything.
+    """
+
+    def reading(name: str, method: _Method) -> Callable[[object, Context], Awaitable[Any]]:
+        async def read(_: object, context: Context) -> Any:  # noqa: ANN401  # as the method's
+            return await method(await servicer.payload(name, context), context)
+
+        return read
+
     return {
-        "Generate": grpc.unary_unary_rpc_method_handler(
-            servicer.generate, response_serializer=_serialized
+        "Generate": grpc.stream_unary_rpc_method_handler(
+            reading("Generate", servicer.generate), response_serializer=_serialized
         ),
-        "StreamGenerate": grpc.unary_stream_rpc_method_handler(
-            servicer.stream_generate,
+        "StreamGenerate": grpc.stream_stream_rpc_method_handler(
+            reading("StreamGenerate", servicer.stream_generate),
             response_serializer=pb.StreamGenerateResponse.SerializeToString,
         ),
-        "CountTokens": grpc.unary_unary_rpc_method_handler(
-            servicer.count_tokens, response_serializer=pb.CountTokensResponse.SerializeToString
+        "CountTokens": grpc.stream_unary_rpc_method_handler(
+            reading("CountTokens", servicer.count_tokens),
+            response_serializer=pb.CountTokensResponse.SerializeToString,
         ),
     }

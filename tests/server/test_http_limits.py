@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from sidecard.config.listen import Listen
 from sidecard.core.call import Call, Route
 from sidecard.core.clock import SystemClock
 from sidecard.core.reply import Reply
@@ -22,7 +23,7 @@ HEAD = "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicati
 
 
 @asynccontextmanager
-async def serving(*, total_s: float = 60.0) -> AsyncIterator[http.HttpServer]:
+async def serving(*, total_s: float = 60.0, **bounds: float) -> AsyncIterator[http.HttpServer]:
     script = Script(*[WHOLE] * 10)
 
     async def stack(call: Call) -> Reply:
@@ -39,7 +40,7 @@ async def serving(*, total_s: float = 60.0) -> AsyncIterator[http.HttpServer]:
         clock=SystemClock(),
         sink=lambda *_: None,
         total_s=total_s,
-        max_message_bytes=10_000,
+        listen=Listen.model_validate({"max_message_bytes": 10_000, **bounds}),
     )
     await server.start()
     try:
@@ -68,14 +69,11 @@ async def said(server: http.HttpServer, payload: bytes) -> str:
 
 
 @pytest.mark.parametrize("cut", ["cap", "deadline"])
-async def test_a_body_that_does_not_come_is_not_waited_for(
-    cut: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for(cut: str) -> None:
     """It ends at the cap for bodies, or at the call's own time if that is sooner."""
-    if cut == "cap":
-        monkeypatch.setattr(http, "_UPLOAD_S", 0.1)
+    bounds = {"body_s": 0.1} if cut == "cap" else {"total_s": 0.1}
     async with (
-        serving(total_s=60.0 if cut == "cap" else 0.1) as server,
+        serving(**bounds) as server,
         connection(server) as (reader, writer),
         asyncio.timeout(5),
     ):
@@ -85,23 +83,60 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         assert "body didn't come in time" in told
 
 
-@pytest.mark.parametrize("sent", ["", HEAD, HEAD[:20]])
-async def test_a_connection_that_says_nothing_is_closed(
-    sent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("sent", "bound"), [("", "idle_s"), (HEAD, "handshake_s"), (HEAD[:20], "handshake_s")]
+)
+async def test_a_connection_that_says_nothing_is_closed(sent: str, bound: str) -> None:
     """Nothing, or the beginning of a request: it doesn't stay for ever."""
-    monkeypatch.setattr(http, "_IDLE_S", 0.1)
-    async with serving() as server, connection(server) as (reader, writer), asyncio.timeout(5):
+    async with (
+        serving(**{bound: 0.1}) as server,
+        connection(server) as (reader, writer),
+        asyncio.timeout(5),
+    ):
         writer.write(sent.encode())
         assert await reader.read() == b""
 
 
-async def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are there are served on."""
-    monkeypatch.setattr(http, "_CONNECTIONS", 2)
+async def test_a_slow_head_counts_from_its_own_beginning() -> None:
+    """Not from the connection's: who asks again after a while has its time, and no more."""
     request = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
     async with (
-        serving() as server,
+        serving(handshake_s=0.1) as server,
+        connection(server) as (reader, writer),
+        asyncio.timeout(5),
+    ):
+        for _ in range(2):
+            await asyncio.sleep(0.15)
+            writer.write(request[:30])
+            await asyncio.sleep(0)
+            writer.write(request[30:])
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readuntil(b"}}")
+        writer.write(request[:30])
+        await reader.read()
+
+
+async def test_a_head_does_not_grow_without_end() -> None:
+    """Each header may be short: it is their sum that is bounded."""
+    async with (
+        serving(header_bytes=1_024) as server,
+        connection(server) as (reader, writer),
+        asyncio.timeout(5),
+    ):
+        writer.write(HEAD.encode())
+        with contextlib.suppress(ConnectionError):
+            for number in range(8):
+                writer.write(f"x-{number}: {'y' * 700}\r\n".encode())
+                await asyncio.sleep(0.01)
+            assert await reader.read() == b""
+
+
+async def test_one_connection_too_many_is_closed() -> None:
+    """Those that are there are served on."""
+    request = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+    async with (
+        serving(connections=2) as server,
         connection(server) as (first, writer),
         connection(server) as (_, second),
         asyncio.timeout(5),

@@ -58,7 +58,6 @@ async def test_a_deadline_that_passed_in_decoding_sends_nothing(method: str) -> 
         decoder=Decoder(routes={"default": ROUTE}, allowed_models=()),
         clock=SystemClock(),
         total_s=600,
-        max_message_bytes=1_000_000,
     )
     request = pb.GenerateRequest(prompt="x")
     if method == "count_tokens":

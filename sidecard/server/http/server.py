@@ -14,8 +14,8 @@ from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server
 
+from sidecard.config.listen import Listen
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
 from sidecard.core.errors import (
@@ -30,12 +30,11 @@ from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.arrival import Arrival, arrive_at
 from sidecard.server.caller_tokens import Callers
 from sidecard.server.http import encode, status, structured
+from sidecard.server.http.bounds import BoundedServer
 from sidecard.server.http.decode import Decoder, read
 from sidecard.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
-    from aiohttp.web_protocol import RequestHandler
-
     from sidecard.server.tls import ServerTls
 
 Counter = Callable[[Call], Awaitable[int]]
@@ -45,26 +44,8 @@ Begin = Callable[[dict[str, str]], Awaitable[StreamResponse]]
 _MESSAGES: Final = "/v1/messages"
 _COUNT: Final = "/v1/messages/count_tokens"
 _TELL_S: Final = 1.0
-_UPLOAD_S: Final = 30.0
-"""How long a body may take to come: a caller that drips must not hold what it has sent."""
-_IDLE_S: Final = 75.0
-"""How long a connection may bring no request, or only the beginning of one."""
-_HANDSHAKE_S: Final = 10.0
-_CONNECTIONS: Final = 4_096
-_HEADER_BYTES: Final = 8_190
-_HEADERS: Final = 64
+_DEFAULTS: Final = Listen()
 _log: Final = logging.getLogger(__name__)
-# aiohttp logs malformed requests as errors, with the bytes: anybody could write to the log.
-_SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # of no tree
-
-
-class _Server(Server):
-    """Has so many connections at most; one more is closed at once."""
-
-    def connection_made(self, handler: "RequestHandler", transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self._connections) > _CONNECTIONS:
-            transport.abort()
 
 
 class HttpServer:
@@ -81,8 +62,7 @@ class HttpServer:
         clock: Clock,
         sink: RpcSink,
         total_s: float,
-        max_message_bytes: int,
-        any_host: bool = False,
+        listen: Listen = _DEFAULTS,
         tls: "ServerTls | None" = None,
     ) -> None:
         self.address = address
@@ -93,26 +73,16 @@ class HttpServer:
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
-        self._max_message_bytes = max_message_bytes
-        self._any_host = any_host
+        self._listen = listen
         self._tls = tls
         self._open_calls = OpenCalls()
         self._listener: asyncio.Server | None = None
-        self._server: Server | None = None
+        self._server: BoundedServer | None = None
 
     async def start(self) -> None:
         """Listen; raises `AddressError`. `address` is then where, as bound."""
         host, _, port = self.address.rpartition(":")
-        self._server = _Server(
-            self._handle,
-            handler_cancellation=True,  # A caller who leaves ends its call.
-            access_log=None,
-            logger=_SILENT,
-            max_line_size=_HEADER_BYTES,
-            max_field_size=_HEADER_BYTES,
-            max_headers=_HEADERS,
-            keepalive_timeout=_IDLE_S,
-        )
+        self._server = BoundedServer(self._handle, self._listen)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._server, host.strip("[]"), int(port), reuse_address=True, **self._secured()
@@ -125,7 +95,7 @@ class HttpServer:
     def _secured(self) -> dict[str, Any]:
         if self._tls is None:
             return {}
-        return {"ssl": self._tls.ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
+        return {"ssl": self._tls.ssl_context(), "ssl_handshake_timeout": self._listen.handshake_s}
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, give running ones `grace_s`, then end them."""
@@ -201,7 +171,7 @@ class HttpServer:
     def _refusal(self, request: BaseRequest) -> tuple[int, str, str] | None:
         """Return why a request isn't taken at all: status, type and words."""
         # With TLS the certificate tells the name, and no other server's passes for ours.
-        known = self._tls or is_own_name(request.host, self.address, any_ip=self._any_host)
+        known = self._tls or is_own_name(request.host, self.address, any_ip=self._listen.insecure)
         if not known:
             return 421, "invalid_request_error", f"{request.host[:100]!r} is no name of this server"
         if request.path not in (_MESSAGES, _COUNT):
@@ -218,15 +188,17 @@ class HttpServer:
         """Return the body, of so many bytes at most, and no later than it may take."""
         chunks, size = list[bytes](), 0
         try:
-            async with asyncio.timeout_at(min(arrival.deadline, arrival.received_at + _UPLOAD_S)):
+            by = min(arrival.deadline, arrival.received_at + self._listen.body_s)
+            async with asyncio.timeout_at(by):
                 while chunk := await request.content.readany():
                     size += len(chunk)
-                    if size > self._max_message_bytes:
-                        limit = f"at most {self._max_message_bytes:,} (listen.max_message_bytes)"
+                    if size > (most := self._listen.max_message_bytes):
+                        limit = f"at most {most:,} (listen.max_message_bytes)"
                         raise InvalidCall(Violation("body", f"has more bytes; {limit}"))
                     chunks.append(chunk)
         except TimeoutError:
-            raise DeadlineExceeded("the request's body didn't come in time") from None
+            told = "the request's body didn't come in time (listen.body_s)"
+            raise DeadlineExceeded(told) from None
         except (ContentEncodingError, RequestPayloadError):
             told = "isn't what its headers say of its encoding and length"
             raise InvalidCall(Violation("body", told)) from None
