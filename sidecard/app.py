@@ -237,7 +237,7 @@ def build_server(
     )
     tls = _tls(config)
     orders = _orders(config, state, servicer)
-    server = GrpcServer(servicer, config.listen, orders, tls)
+    server = GrpcServer(servicer, config.listen, orders, tls, total_s=config.timeouts.total_s)
 
     def told() -> JsonObject:
         found = status(*parts, unready=server.unready, uptime_s=clock.now() - began)

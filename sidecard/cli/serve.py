@@ -36,8 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     from sidecard.app import serve  # noqa: PLC0415
     from sidecard.server.address import AddressError  # noqa: PLC0415
     from sidecard.server.caller_tokens import BadTokens  # noqa: PLC0415
+    from sidecard.server.descriptors import make_room  # noqa: PLC0415
     from sidecard.upstream.transport import Misconfigured  # noqa: PLC0415
 
+    listen = plan.loaded.config.listen
+    make_room(listen.connections, addresses=1 if listen.http is None else 2)
     try:
         return uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
     except (AddressError, BadTokens, Misconfigured) as error:

@@ -160,6 +160,12 @@ class Listen(Section):
         description="Seconds without a call after which a connection is closed; gRPC's clients "
         "connect again by themselves.",
     )
+    age_s: Seconds = Field(
+        3600.0,
+        description="Seconds after which a gRPC connection is asked to go, give or take a tenth; "
+        "clients connect again by themselves. Calls on it have `timeouts.total_s` to end, then it "
+        "is cut: so a caller that takes no answer holds memory, and its `calls`, no longer.",
+    )
     orders: Flag = Field(
         default=True,
         description="Whether an operator's orders are taken, over gRPC with the token. "

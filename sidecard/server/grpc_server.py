@@ -55,6 +55,8 @@ class GrpcServer:
         listen: Listen,
         admin: AdminServicer | None = None,
         tls: "ServerTls | None" = None,
+        *,
+        total_s: float,
     ) -> None:
         self.address = self.health_address = ""
         self.unready: str | None = "starting"
@@ -62,7 +64,7 @@ class GrpcServer:
         self._listen = listen
         self._tls = tls
         self._open_calls = servicer.open_calls
-        self._server = grpc.aio.server(options=_options(listen))
+        self._server = grpc.aio.server(options=_options(listen, total_s))
         self._health = health.aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, handlers(servicer)),)
@@ -114,7 +116,7 @@ class GrpcServer:
         release(self.address, self._inode)
 
 
-def _options(listen: Listen) -> list[tuple[str, int]]:
+def _options(listen: Listen, total_s: float) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", listen.max_message_bytes * _GRPC_LIMIT_FACTOR),
         # An answer that the upstream gave is never refused for its size here.
@@ -129,10 +131,15 @@ def _options(listen: Listen) -> list[tuple[str, int]]:
         ("grpc.http2.max_ping_strikes", 20),
         ("grpc.max_allowed_incoming_connections", listen.connections),
         ("grpc.max_concurrent_streams", listen.streams),
+        # Calls that wait for us to take them; beyond, gRPC cancels any, without a word.
+        ("grpc.server.max_pending_requests", listen.calls),
+        ("grpc.server.max_pending_requests_hard_limit", listen.calls),
         # Both hold once the caller has confirmed our settings, for which it has that long.
         ("grpc.max_metadata_size", listen.header_bytes),
         ("grpc.absolute_max_metadata_size", listen.header_bytes),
         ("grpc.server_handshake_timeout_ms", round(listen.handshake_s * 1000)),
         ("grpc.http2.settings_timeout", round(listen.handshake_s * 1000)),
         ("grpc.max_connection_idle_ms", round(listen.idle_s * 1000)),
+        ("grpc.max_connection_age_ms", round(listen.age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(total_s * 1000)),
     ]
