@@ -2,9 +2,12 @@
 
 import argparse
 import os
+import sys
+from pathlib import Path
 from typing import Final
 
 from sidecard.cli import configured
+from sidecard.config.listen import Listen
 
 _MEANING: Final = {
     "direct": "the API, with a key",
@@ -23,5 +26,21 @@ def run(arguments: argparse.Namespace) -> int:
     plan = configured.plan(arguments, os.environ)
     if plan is None:
         return 2
+    if (wrong := _tokens(plan.loaded.config.listen)) is not None:
+        print(f"sidecard: {wrong}", file=sys.stderr)
+        return 2
     print(f"The configuration is good. Answers come from {_MEANING[plan.upstream]}.")
     return 0
+
+
+def _tokens(listen: Listen) -> str | None:
+    """Return what is wrong with the callers' tokens."""
+    if listen.tokens_file is None:
+        return None
+    from sidecard.server.caller_tokens import BadTokens, CallerTokens  # noqa: PLC0415  # few have it
+
+    try:
+        CallerTokens(Path(listen.tokens_file))
+    except BadTokens as error:
+        return str(error)
+    return None

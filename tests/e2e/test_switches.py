@@ -17,7 +17,7 @@ def _listed(address: str) -> list[str]:
     """Return the services that reflection tells; raises RpcError where there is none."""
     with grpc.insecure_channel(address) as channel:
         asked = iter([ServerReflectionRequest(list_services="")])
-        answer = next(ServerReflectionStub(channel).ServerReflectionInfo(asked, timeout=5))  # type: ignore[no-untyped-call]
+        answer = next(ServerReflectionStub(channel).ServerReflectionInfo(asked, timeout=5))  # type: ignore[operator]
     return [service.name for service in answer.list_services_response.service]
 
 

@@ -1,5 +1,7 @@
 """Callers' tokens, through the real daemon, over gRPC and HTTP."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 import anthropic
@@ -8,7 +10,7 @@ import pytest
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from sidecard_client import AsyncClient, PermissionDenied, Unauthenticated
-from tests.support.daemon import running, settings
+from tests.support.daemon import environment, running, settings
 from tests.support.rpc import connected, fails, read
 
 A, B, ANY = (f"token-of-{who}-0123456789" for who in ("a", "b", "anybody"))
@@ -100,3 +102,23 @@ async def test_the_drop_in_endpoint_takes_a_token_for_its_key(tmp_path: Path) ->
             with pytest.raises(anthropic.AuthenticationError):
                 await client.messages.create(**asked)  # type: ignore[call-overload]
         await daemon.logged("call", tenant="team-a")
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+async def test_a_file_that_is_no_good_is_told_before_anything_starts(
+    command: str, tmp_path: Path
+) -> None:
+    """By the check, too; and none of its tokens is shown."""
+    file = tmp_path / "tokens"
+    file.write_text(f"team-a {A}\nteam b {B}\n")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sidecard", command),
+        env=environment(SIDECARD_LISTEN__TOKENS_FILE=str(file)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    assert process.returncode == 2
+    assert f"{file}, line 2: expected a tenant and a token".encode() in told
+    assert A.encode() not in told
+    assert B.encode() not in told

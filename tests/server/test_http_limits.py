@@ -132,6 +132,27 @@ async def test_a_head_does_not_grow_without_end() -> None:
             assert await reader.read() == b""
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"TOPSECRET\r\n\r\n",
+        f"{HEAD}X: {'TOPSECRET' * 3_000}\r\n\r\n".encode(),
+        f"{HEAD}Content-Length: TOPSECRET\r\n\r\n".encode(),
+        f"{HEAD}Transfer-Encoding: chunked\r\n\r\nTOPSECRET\r\n".encode(),
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03TOPSECRET",
+    ],
+    ids=["no HTTP", "long header", "length", "chunk", "TLS"],
+)
+async def test_what_is_no_request_is_refused_in_the_apis_form(sent: bytes) -> None:
+    """With nothing of it repeated, and nothing told of what serves here."""
+    async with serving() as server, connection(server) as (reader, writer), asyncio.timeout(5):
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert json.loads(body)["error"]["type"] == "invalid_request_error"
+        assert head.split(b" ")[1] == b"400"
+        assert not [word for word in (b"TOPSECRET", b"aiohttp", b"Python") if word in head + body]
+
+
 async def test_one_connection_too_many_is_closed() -> None:
     """Those that are there are served on."""
     request = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()

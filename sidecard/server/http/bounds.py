@@ -7,14 +7,22 @@ from typing import Any, Final
 
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
-from aiohttp.web_response import StreamResponse
+from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
 
 from sidecard.config.listen import Listen
+from sidecard.server.http.encode import JSON, failed
 
 _HEADERS: Final = 64
 _WHOLE_HEAD: Final = 4
 """How much larger than one header all of them may be."""
+_NO_HTTP: Final = (
+    "the request is no HTTP/1.1 as it is taken here: look at its form, its encoding, and the size "
+    "of its headers (listen.header_bytes)"
+)
+_OURS: Final = 500
+SERVER: Final = {"server": "sidecard"}
+"""Of all answers: aiohttp's own would tell its version, and Python's."""
 # aiohttp logs malformed requests as errors, with the bytes: anybody could write to the log.
 _SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # of no tree
 
@@ -42,6 +50,23 @@ class _Connection(RequestHandler):
         elif self._late is None:
             loop = asyncio.get_running_loop()
             self._late = loop.call_later(self._listen.handshake_s, self.force_close)
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Return what a request gets that is no HTTP; aiohttp's own would repeat its bytes."""
+        del exc, message
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun, and can't become another")
+        kind, told = ("invalid_request_error", _NO_HTTP) if status < _OURS else ("api_error", "")
+        body = failed(kind, told, "")
+        response = Response(status=status, body=body, content_type=JSON, headers=SERVER)
+        response.force_close()
+        return response
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_ended()

@@ -30,7 +30,7 @@ from sidecard.server.address import AddressError, is_own_name
 from sidecard.server.arrival import Arrival, arrive_at
 from sidecard.server.caller_tokens import Callers
 from sidecard.server.http import encode, status, structured
-from sidecard.server.http.bounds import BoundedServer
+from sidecard.server.http.bounds import SERVER, BoundedServer
 from sidecard.server.http.decode import Decoder, read
 from sidecard.server.open_calls import OpenCalls
 
@@ -115,7 +115,7 @@ class HttpServer:
 
         async def begin(headers: dict[str, str]) -> StreamResponse:
             nonlocal stream
-            stream = StreamResponse(headers=headers)
+            stream = StreamResponse(headers=headers | SERVER)
             stream.content_type, stream.charset = "text/event-stream", "utf-8"
             await stream.prepare(request)
             return stream
@@ -133,6 +133,8 @@ class HttpServer:
             code = str(status.status_of(error))
             response = await _broken(stream, error) if stream else _failed(error, arrival)
         self._sink(method, code, self._clock.now() - arrival.received_at)
+        if response is not stream:
+            response.headers.update(SERVER)
         return response
 
     async def _answer(self, request: BaseRequest, arrival: Arrival, begin: Begin) -> StreamResponse:
