@@ -10,6 +10,7 @@ package sidecard
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -39,6 +40,8 @@ type Options struct {
 	Tenant string
 	// Token is shown to a daemon that wants one. Default: $SIDECARD_TOKEN.
 	Token string
+	// TLS encrypts, for a daemon with listen.tls. Default: nothing is encrypted.
+	TLS *tls.Config
 	// WaitForReady is how long the first call waits for a daemon that is still starting,
 	// in addition to Timeout. Default: not at all.
 	WaitForReady time.Duration
@@ -66,7 +69,7 @@ func New(options Options) (*Client, error) {
 	if strings.Contains(options.Address, "://") && !strings.HasPrefix(options.Address, "unix:///") {
 		return nil, fmt.Errorf("%q is neither host:port nor unix:///path", options.Address)
 	}
-	conn, err := grpc.NewClient(options.Address, dialOptions()...)
+	conn, err := grpc.NewClient(options.Address, dialOptions(options.TLS)...)
 	if err != nil {
 		return nil, fmt.Errorf("%q is neither host:port nor unix:///path: %w", options.Address, err)
 	}

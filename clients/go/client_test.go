@@ -2,14 +2,18 @@ package sidecard
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	sidecardv1 "sidecard.dev/sidecard/v1"
@@ -48,21 +52,52 @@ func (d *daemon) StreamGenerate(
 
 func serve(t *testing.T) (*Client, *daemon) {
 	t.Helper()
+	return serveWith(t, nil)
+}
+
+func serveWith(
+	t *testing.T, config *tls.Config, options ...grpc.ServerOption,
+) (*Client, *daemon) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := &daemon{left: make(chan struct{})}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	sidecardv1.RegisterGenerationServiceServer(server, served)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	client, err := New(Options{Address: listener.Addr().String()})
+	client, err := New(Options{Address: listener.Addr().String(), TLS: config})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	return client, served
+}
+
+func TestTLSIsSpokenAndChecked(t *testing.T) {
+	const folder = "../../tests/support/tls/"
+	pair, err := tls.LoadX509KeyPair(folder+"certificate.pem", folder+"key.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := os.ReadFile(folder + "certificate.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(known)
+	encrypted := grpc.Creds(credentials.NewServerTLSFromCert(&pair))
+	client, _ := serveWith(t, &tls.Config{RootCAs: roots}, encrypted)
+	reply, err := client.Generate(context.Background(), Prompt("abc"))
+	if err != nil || reply.Text != "abc" {
+		t.Fatal(reply, err)
+	}
+	stranger, _ := serveWith(t, &tls.Config{RootCAs: x509.NewCertPool()}, encrypted)
+	if _, err := stranger.Generate(context.Background(), Prompt("abc")); err == nil {
+		t.Fatal("a certificate that nobody vouches for is believed")
+	}
 }
 
 func TestLeavingTheLoopCancelsTheCall(t *testing.T) {

@@ -1,22 +1,28 @@
 package sidecard
 
 import (
+	"crypto/tls"
 	"math"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
 // dialOptions are how a daemon is reached that is beside us, and dependable by itself.
-func dialOptions() []grpc.DialOption {
+func dialOptions(config *tls.Config) []grpc.DialOption {
+	encrypted := insecure.NewCredentials()
+	if config != nil {
+		encrypted = credentials.NewTLS(config)
+	}
 	reconnect := backoff.Config{
 		BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second,
 	}
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(encrypted),
 		// Trying again is the daemon's work, and no DNS record configures it.
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),

@@ -41,6 +41,11 @@ export interface ClientOptions {
   /** Shown to a daemon that wants one. Default: $SIDECARD_TOKEN. */
   token?: string;
   /**
+   * Encrypts, for a daemon with `listen.tls`: `grpc.credentials.createSsl(…)` of @grpc/grpc-js.
+   * Default: nothing is encrypted.
+   */
+  credentials?: grpc.ChannelCredentials;
+  /**
    * Milliseconds that the first call waits for a daemon that is still starting,
    * in addition to its timeout. Default: not at all.
    */
@@ -79,7 +84,8 @@ export class Client {
       throw new Error(`"${this.address}" is neither host:port nor unix:///path`);
     }
     this.#options = options;
-    this.#grpc = new grpc.Client(this.address, grpc.credentials.createInsecure(), CHANNEL);
+    const credentials = options.credentials ?? grpc.credentials.createInsecure();
+    this.#grpc = new grpc.Client(this.address, credentials, CHANNEL);
   }
 
   /** The whole answer. Throws a `SidecardError`, or the signal's reason. */

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
@@ -43,6 +44,14 @@ function stream(call: grpc.ServerWritableStream<GenerateRequest, StreamGenerateR
   call.write(create(StreamGenerateResponseSchema, { events }));
 }
 
+function bound(credentials: grpc.ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", credentials, (error, port) =>
+      error ? reject(error) : resolve(port),
+    );
+  });
+}
+
 before(async () => {
   const common = {
     requestStream: false,
@@ -67,11 +76,7 @@ before(async () => {
     },
   };
   server.addService(service, { generate, stream });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error ? reject(error) : resolve(bound),
-    );
-  });
+  const port = await bound(grpc.ServerCredentials.createInsecure());
   client = new Client({ address: `127.0.0.1:${port}`, waitForReadyMs: 5_000 });
 });
 
@@ -145,4 +150,18 @@ test("an address is host:port or a socket's file", () => {
 test("an error names reason, request and delay", () => {
   const error = new SidecardError("RATE_LIMITED", "wait", { requestId: "r", retryAfterMs: 1500 });
   assert.equal(error.message, "RATE_LIMITED: wait (request r, retry after 1.5 s)");
+});
+
+test("TLS is spoken, and checked", async () => {
+  const folder = "../../tests/support/tls/";
+  const known = readFileSync(`${folder}certificate.pem`);
+  const pair = { private_key: readFileSync(`${folder}key.pem`), cert_chain: known };
+  const port = await bound(grpc.ServerCredentials.createSsl(null, [pair]));
+  const address = `localhost:${port}`;
+  const friend = new Client({ address, credentials: grpc.credentials.createSsl(known) });
+  assert.equal((await friend.generate("abc")).text, "abc");
+  friend.close();
+  const stranger = new Client({ address, credentials: grpc.credentials.createSsl() });
+  await assert.rejects(stranger.generate("abc", { timeoutMs: 5_000 }), SidecardError);
+  stranger.close();
 });
