@@ -19,6 +19,7 @@ from sidecard.core.errors import (
 from sidecard.core.store import Purge, Store, StoreFailed
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.arrival import Arrival, Context, arrive
+from sidecard.server.reading import reading
 from sidecard.server.status import code_of, details_of, message_of
 from sidecard.v1 import admin_pb2 as pb
 
@@ -110,10 +111,13 @@ async def _fail(context: Context, error: Exception, arrival: Arrival) -> NoRetur
     raise AssertionError  # abort has raised; its annotation doesn't say so
 
 
-def handlers(servicer: AdminServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
+def handlers(
+    servicer: AdminServicer, body_s: float
+) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
     """Return the methods by name, for gRPC's generic handler."""
     return {
-        "PurgeCache": grpc.unary_unary_rpc_method_handler(
-            servicer.purge_cache, response_serializer=pb.PurgeCacheResponse.SerializeToString
+        "PurgeCache": grpc.stream_unary_rpc_method_handler(
+            reading(servicer.purge_cache, body_s),
+            response_serializer=pb.PurgeCacheResponse.SerializeToString,
         )
     }

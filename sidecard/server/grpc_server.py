@@ -5,12 +5,13 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from sidecard.config.listen import Listen
 from sidecard.server import admin_service
+from sidecard.server import health as health_service
 from sidecard.server.address import bind, inode, release
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.servicer import GenerationServicer, handlers
@@ -71,16 +72,17 @@ class GrpcServer:
         )
         services = [SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
         if admin is not None:
-            orders = admin_service.handlers(admin)
+            orders = admin_service.handlers(admin, listen.body_s)
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(admin_service.SERVICE, orders),)
             )
             services.append(admin_service.SERVICE)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        told = health_service.handler(self._health, listen.body_s)
+        self._server.add_generic_rpc_handlers((told,))
         self._probed: grpc.aio.Server | None = None
         if listen.health is not None:
             self._probed = grpc.aio.server(options=_PROBED)
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
+            self._probed.add_generic_rpc_handlers((told,))
         if listen.reflection:
             reflection.enable_server_reflection(services, self._server)
 

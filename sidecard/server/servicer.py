@@ -27,7 +27,7 @@ from sidecard.core.errors import (
 )
 from sidecard.core.handler import Handler
 from sidecard.core.ports import Hits
-from sidecard.server import encode
+from sidecard.server import encode, reading
 from sidecard.server.arrival import Arrival, Context, arrive, authorization_of
 from sidecard.server.caller_tokens import Callers
 from sidecard.server.decode import Decoder
@@ -46,7 +46,6 @@ RpcSink = Callable[[str, str, float], object]
 _Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
 
 _Method = Callable[[bytes, Context], Awaitable[Any]]
-_DRIP = "the request didn't come in time (listen.body_s)"
 
 _log = logging.getLogger(__name__)
 
@@ -147,11 +146,11 @@ class GenerationServicer:
                 payload = await context.read()
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             if isinstance(error, TimeoutError):
-                error = DeadlineExceeded(_DRIP)
+                error = DeadlineExceeded(reading.DRIP)
             await self._fail(method, context, error, self._arrive(context))
         if isinstance(payload, bytes):
             return payload
-        missing = InvalidCall(Violation("request", "none came; a call has one message"))
+        missing = InvalidCall(Violation("request", reading.NONE))
         return await self._fail(method, context, missing, self._arrive(context))
 
     def _see_that_it_may_come(self, context: Context) -> None:
@@ -273,7 +272,7 @@ def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[b
     itself, however long that takes to come, before it asks us anything.
     """
 
-    def reading(name: str, method: _Method) -> Callable[[object, Context], Awaitable[Any]]:
+    def read_first(name: str, method: _Method) -> Callable[[object, Context], Awaitable[Any]]:
         async def read(_: object, context: Context) -> Any:  # noqa: ANN401  # as the method's
             return await method(await servicer.payload(name, context), context)
 
@@ -281,14 +280,14 @@ def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[b
 
     return {
         "Generate": grpc.stream_unary_rpc_method_handler(
-            reading("Generate", servicer.generate), response_serializer=_serialized
+            read_first("Generate", servicer.generate), response_serializer=_serialized
         ),
         "StreamGenerate": grpc.stream_stream_rpc_method_handler(
-            reading("StreamGenerate", servicer.stream_generate),
+            read_first("StreamGenerate", servicer.stream_generate),
             response_serializer=pb.StreamGenerateResponse.SerializeToString,
         ),
         "CountTokens": grpc.stream_unary_rpc_method_handler(
-            reading("CountTokens", servicer.count_tokens),
+            read_first("CountTokens", servicer.count_tokens),
             response_serializer=pb.CountTokensResponse.SerializeToString,
         ),
     }

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
@@ -14,6 +15,7 @@ from tests.support.http2 import GENERATE, message, opened, settled, silent, stre
 from tests.support.rpc import Caller, connected
 from tests.support.simulator import until
 
+PURGE = "/sidecard.v1.AdminService/PurgeCache"
 REQUEST = pb.GenerateRequest(prompt="hi").SerializeToString()
 MB = 1 << 20
 SHORT = {"SIDECARD_TIMEOUTS__TOTAL_S": "1"}
@@ -94,6 +96,19 @@ async def test_a_request_that_drips_is_not_waited_for() -> None:
         assert b"didn't come in time (listen.body_s)" in await connection.trailers(1)
         await connection.send(opened(3, GENERATE) + http2.frame(http2.DATA, http2.END_STREAM, 3))
         assert b"one message" in await connection.trailers(3)
+
+
+async def test_no_other_service_waits_longer(tmp_path: Path) -> None:
+    """Nor do the health and the operator's: what drips there ends in the same time."""
+    paths = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", PURGE)
+    bounds = {"body_s": "0.3", "admin_token_file": str(tmp_path / "token")}
+    async with attacked(**bounds) as (daemon, _, _):
+        for path in paths:
+            async with settled(daemon.address) as connection:
+                await connection.send(opened(1, path) + message(1, b"x" * 9_000, declared=30 * MB))
+                assert b"didn't come in time (listen.body_s)" in await connection.trailers(1)
+                await connection.send(opened(3, path) + message(3, b"\xff\xff"))
+                assert b"grpc-status" in await connection.trailers(3)
 
 
 async def test_calls_too_many_are_refused_unread() -> None:

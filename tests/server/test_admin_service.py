@@ -64,7 +64,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     token = tmp_path / "admin-token"
     servicer = AdminServicer(store, token=AdminToken.made(token), clock=CLOCK)
     server = grpc.aio.server()
-    methods = admin_service.handlers(servicer)
+    methods = admin_service.handlers(servicer, body_s=5)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(admin_service.SERVICE, methods),)
     )
