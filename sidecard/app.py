@@ -37,7 +37,7 @@ from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
-from sidecard.server.grpc_server import GrpcServer, Listen
+from sidecard.server.grpc_server import Credentials, GrpcServer, Listen
 from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.server.told import Told
 from sidecard.state import State
@@ -317,4 +317,17 @@ def _listen(config: Config) -> Listen:
         max_message_bytes=listen.max_message_bytes,
         keepalive_s=listen.keepalive_s,
         reflection=listen.reflection,
+        credentials=_credentials(config),
     )
+
+
+def _credentials(config: Config) -> Credentials | None:
+    """Return what gRPC is encrypted with, None for nothing; raises `BadCertificates`."""
+    tls = config.listen.tls
+    if tls is None:
+        return None
+    # cryptography is loaded where there is something to encrypt.
+    from sidecard.server.certificates import Certificates, Files  # noqa: PLC0415
+
+    ca = None if tls.client_ca_file is None else Path(tls.client_ca_file)
+    return Certificates(Files(Path(tls.cert_file), Path(tls.key_file), ca)).credentials()

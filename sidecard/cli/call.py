@@ -7,6 +7,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
 
 from sidecard_client import Client, Options, Reply, SidecardError
 
@@ -30,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--address", help="host:port or unix:///path (default: $SIDECARD_ADDRESS or 127.0.0.1:7411)"
     )
     parser.add_argument(
+        "--tls-ca", type=Path, metavar="FILE", help="authorities of a daemon with a certificate"
+    )
+    parser.add_argument(
         "-v", "--verbose", action="store_true", help="say where the answer came from, on stderr"
     )
 
@@ -37,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; return 0, or 1 when the call failed, 2 when it can't be made as asked."""
     try:
-        with Client(arguments.address, timeout_s=arguments.timeout) as client:
+        tls = arguments.tls_ca
+        credentials = grpc.ssl_channel_credentials(tls.read_bytes()) if tls else None
+        with Client(
+            arguments.address, timeout_s=arguments.timeout, credentials=credentials
+        ) as client:
             reply = _answer(client, arguments)
         _remark(reply, verbose=arguments.verbose)
     except SidecardError as error:

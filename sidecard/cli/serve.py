@@ -35,12 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
     # Imported only now: a mistake in the configuration is told without the wait for gRPC.
     from sidecard.app import serve  # noqa: PLC0415
     from sidecard.server.address import AddressError  # noqa: PLC0415
-    from sidecard.server.caller_tokens import BadTokens  # noqa: PLC0415
+    from sidecard.server.bad_files import BadCertificates, BadTokens  # noqa: PLC0415
     from sidecard.upstream.transport import Misconfigured  # noqa: PLC0415
 
     try:
         return uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
-    except (AddressError, BadTokens, Misconfigured) as error:
+    except (AddressError, BadCertificates, BadTokens, Misconfigured) as error:
         logging.getLogger(__name__).debug("not started", exc_info=error)
         print(f"sidecard: {error}", file=sys.stderr)
         return 2

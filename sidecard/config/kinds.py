@@ -251,6 +251,9 @@ StopReason: TypeAlias = Annotated[
 TokenFile: TypeAlias = Annotated[
     _Text, Expect("an absolute path of a file that holds a token"), AfterValidator(_absolute_path)
 ]
+PemFile: TypeAlias = Annotated[
+    _Text, Expect("an absolute path of a file in PEM form"), AfterValidator(_absolute_path)
+]
 HttpAddress: TypeAlias = Annotated[
     _Text, Expect("an address, as 127.0.0.1:7413, or null"), AfterValidator(_http_address)
 ]

@@ -62,12 +62,14 @@ def _listening(config: Config) -> Iterator[Mistake]:
         if split is None:
             continue
         addresses[name] = split
-        if not listen.allow_remote and not is_loopback(split[0]):
+        open_to_all = name != "grpc" or listen.tls is None
+        if open_to_all and not listen.allow_remote and not is_loopback(split[0]):
             host = "the host" if may_be_secret(split[0]) else split[0]
             other = " or a unix:/// path" if name == "grpc" else ""
+            way = "set listen.tls, or " if name == "grpc" else "set "
             told = (
-                f"{host} can be reached from other machines, and there is no login; listen on "
-                f"127.0.0.1{other}, or set listen.allow_remote to true"
+                f"{host} can be reached from other machines, and nothing is encrypted; listen on "
+                f"127.0.0.1{other}, or {way}listen.allow_remote to true"
             )
             yield Mistake(("listen", name), told, (allowed,))
     for (first, taken), (second, own) in combinations(addresses.items(), 2):

@@ -21,6 +21,7 @@ from sidecard.config.kinds import (
     HttpAddress,
     KeyFile,
     ListenAddress,
+    PemFile,
     Seconds,
     SecondsOrNone,
     Section,
@@ -52,6 +53,27 @@ SdkClient: TypeAlias = Literal[
 ]
 
 
+class Tls(Section):
+    """Encryption of `listen.grpc`, and who may connect. A socket's file needs none.
+
+    Files are read again when they change; new ones that are no good are told in the log, and
+    what was before holds.
+    """
+
+    cert_file: PemFile = Field(
+        description="Absolute path of the daemon's certificate, and those between it and the "
+        "authority, in PEM form."
+    )
+    key_file: PemFile = Field(
+        description="Absolute path of its private key, in PEM form and without a password."
+    )
+    client_ca_file: PemFile | None = Field(
+        None,
+        description="Absolute path of the authorities whose certificates callers have to show "
+        "(mTLS), in PEM form. null: callers need no certificate.",
+    )
+
+
 class Listen(Section):
     """Where the daemon answers, and how much it takes."""
 
@@ -60,6 +82,11 @@ class Listen(Section):
         description="Where gRPC is served: `host:port` or `unix:///absolute/path`. "
         "Port 0 takes a free one, which the log names. There is no encryption: "
         "whoever reaches the address can spend on the key, where no token is needed.",
+    )
+    tls: Tls | None = Field(
+        None,
+        description="Encrypts `grpc`, which other machines may reach then without `allow_remote`. "
+        "null: it isn't encrypted.",
     )
     tokens_file: TokenFile | None = Field(
         None,

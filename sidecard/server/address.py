@@ -18,16 +18,24 @@ class AddressError(Exception):
     """The address can't be listened on; `str()` says why and what to do."""
 
 
-def bind(server: grpc.aio.Server, address: str, unix_mode: int) -> str:
+def bind(
+    server: grpc.aio.Server,
+    address: str,
+    unix_mode: int,
+    credentials: grpc.ServerCredentials | None = None,
+) -> str:
     """Add `address` (`host:port` or `unix:///path`) to the server; return it as bound.
 
-    Raises `AddressError`.
+    With `credentials` a port is encrypted. Raises `AddressError`.
     """
     if address.startswith(_UNIX):
         return _bind_unix(server, Path(address.removeprefix(_UNIX)), unix_mode)
     host = address.rpartition(":")[0]
     try:
-        port = server.add_insecure_port(address)
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         msg = f"can't listen on {address}: it is in use, or not an address of this machine"
         raise AddressError(msg) from None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -26,6 +26,9 @@ _LEAVE_S: Final = 0.2
 _GRPC_LIMIT_FACTOR: Final = 2
 """gRPC's own size limit over ours: what lies between gets a status that names the field."""
 
+Credentials: TypeAlias = grpc.ServerCredentials
+"""What a port is encrypted with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:
@@ -37,6 +40,7 @@ class Listen:
     max_message_bytes: int
     keepalive_s: float
     reflection: bool
+    credentials: Credentials | None = None
 
 
 _PROBED: Final = (
@@ -86,7 +90,8 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Listen and serve; raises `AddressError`. Both addresses are then those as bound."""
-        self.address = bind(self._server, self._listen.grpc, self._listen.unix_mode)
+        listen = self._listen
+        self.address = bind(self._server, listen.grpc, listen.unix_mode, listen.credentials)
         self._inode = inode(self.address)
         if self._probed is not None and self._listen.health is not None:
             self.health_address = bind(self._probed, self._listen.health, self._listen.unix_mode)

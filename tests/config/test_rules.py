@@ -44,7 +44,7 @@ MISTAKES = {
         f"both take port 7412 {HERE}"
     ),
     "listen: {health: '0.0.0.0:7415'}": (
-        "listen.health: 0.0.0.0 can be reached from other machines, and there is no login; "
+        "listen.health: 0.0.0.0 can be reached from other machines, and nothing is encrypted; "
         f"listen on 127.0.0.1, or set listen.allow_remote to true {HERE}"
     ),
     "upstream: {transport: direct, sdk_client: vertex}": (

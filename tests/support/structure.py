@@ -42,7 +42,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     ),
     "anthropic": ("sidecard/upstream/sdk",),
     "backports": ("sidecard/store/codec",),
-    "cryptography": ("sidecard/store/cipher",),
+    "cryptography": ("sidecard/store/cipher", "sidecard/server/certificates"),
     "grpc": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "grpc_health": ("sidecard/server/", "sidecard/cli"),
     "jsonschema_rs": ("sidecard/schema/", "sidecard/server/wire/schema_in"),

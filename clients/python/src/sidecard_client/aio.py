@@ -29,6 +29,8 @@ class AsyncClient(Caller):
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
+        if self._credentials is not None:
+            return grpc.aio.secure_channel(self.address, self._credentials, OPTIONS)
         return grpc.aio.insecure_channel(self.address, OPTIONS)
 
     @cached_property

@@ -22,6 +22,8 @@ class Client(Caller):
 
     @cached_property
     def _channel(self) -> grpc.Channel:
+        if self._credentials is not None:
+            return grpc.secure_channel(self.address, self._credentials, OPTIONS)
         return grpc.insecure_channel(self.address, OPTIONS)
 
     @cached_property

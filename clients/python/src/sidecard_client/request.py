@@ -108,6 +108,7 @@ class Caller:
 
     `address` is `host:port` or `unix:///path`; by default $SIDECARD_ADDRESS, or 127.0.0.1:7411.
     `timeout_s` and `tenant` hold for calls that don't say.
+    `credentials`, as `grpc.ssl_channel_credentials(…)` makes them, are for a daemon with TLS.
     `token` is shown to a daemon that wants one; by default $SIDECARD_TOKEN.
     `wait_for_ready_s`: how long the first call waits for a daemon that is still starting.
     Raises ValueError for another kind of address.
@@ -120,6 +121,7 @@ class Caller:
         timeout_s: float | None = None,
         tenant: str = "",
         token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready_s: float = 0,
     ) -> None:
         self.address = address or os.environ.get("SIDECARD_ADDRESS") or DEFAULT_ADDRESS
@@ -127,6 +129,7 @@ class Caller:
             raise ValueError(f"{self.address!r} is neither host:port nor unix:///path")
         self.timeout_s = timeout_s
         self.tenant = tenant
+        self._credentials = credentials
         self._token = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
         self._wait_for_ready_s = wait_for_ready_s
 
