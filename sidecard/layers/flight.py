@@ -94,7 +94,9 @@ class Flight:
             object.__setattr__(own, "deadline", call.deadline)
         if call.priority is Priority.INTERACTIVE and own.priority is not call.priority:
             object.__setattr__(own, "priority", call.priority)
-            if own.trail.waits:  # In the line of those who have time: it takes its place anew.
+            if (
+                own.trail.waits and not own.trail.sent
+            ):  # In the line of those who have time: it takes its place anew.
                 self._hurried = True
                 self._task.cancel()
         self._seats[seat] = None
