@@ -94,9 +94,8 @@ class Flight:
             object.__setattr__(own, "deadline", call.deadline)
         if call.priority is Priority.INTERACTIVE and own.priority is not call.priority:
             object.__setattr__(own, "priority", call.priority)
-            if (
-                own.trail.waits and not own.trail.sent
-            ):  # In the line of those who have time: it takes its place anew.
+            # In the line of those who have time it takes its place anew, if nothing is paid yet.
+            if own.trail.waits and not own.trail.sent:
                 self._hurried = True
                 self._task.cancel()
         self._seats[seat] = None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sidecard.core.call import Mode, Priority, Route, Target
+from sidecard.core.call import Mode, Route, Target
 from sidecard.core.errors import InvalidOutput
 from sidecard.core.fold import unfold
 from sidecard.core.reply import Reply, Source
@@ -133,15 +133,3 @@ async def test_what_is_wrong_is_shared_as_an_error_and_kept_by_nobody(mode: Mode
 def json_of(size: int) -> str:
     """Return an answer of that many words that satisfies no schema of these tests."""
     return f'{{"a": "{"word " * size}"}}'
-
-
-async def test_who_joins_has_a_say_in_the_further_question() -> None:
-    """It has the time of whoever waits longest, and is as urgent as the most urgent one."""
-    bench = Bench(BAD, GOOD)
-    now = bench.clock.now()
-    early = bench.ask(deadline=now + 5.0, priority=Priority.BATCH, request_id="req-1")
-    late = bench.ask(deadline=now + 50.0, priority=Priority.INTERACTIVE, request_id="req-2")
-    first, second = asyncio.ensure_future(early), asyncio.ensure_future(late)
-    assert [(await (await one).message()).output_json for one in (first, second)] == [GOOD] * 2
-    last = bench.script.calls[-1]
-    assert (last.deadline, last.priority) == (now + 50.0, Priority.INTERACTIVE)
