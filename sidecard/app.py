@@ -199,6 +199,16 @@ class Built(NamedTuple):
     http: "HttpServer | None"
 
 
+def _access_log(config: Config, state: State, *, as_json: bool) -> AccessLog:
+    return AccessLog(
+        clock=state.clock,
+        as_json=as_json,
+        redact=state.redactor,
+        sample=config.log.sample,
+        slow_s=config.log.slow_s,
+    )
+
+
 def build_server(
     config: Config, transport: Transport, state: State, *, notes: Notes, as_json: bool
 ) -> Built:
@@ -206,7 +216,7 @@ def build_server(
     clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
-    calls = Calls(AccessLog(clock=clock, as_json=as_json, redact=state.redactor))
+    calls = Calls(_access_log(config, state, as_json=as_json))
     stack = build_stack(client, state, sink=calls, notes=notes)
     parts = (state, stack.admit, stack.coalesce)
     metrics = Metrics(

@@ -5,6 +5,10 @@ import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable
 
+# uvloop forks to start a process, and gRPC's hooks into forks, which run between the fork and the
+# new program, now and then never came back: a test run hung, deaf to its time limit.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import hypothesis
 import pytest
 import pytest_asyncio

@@ -37,7 +37,8 @@ def _tokens(listen: Listen) -> str | None:
     """Return what is wrong with the callers' tokens."""
     if listen.tokens_file is None:
         return None
-    from sidecard.server.caller_tokens import BadTokens, CallerTokens  # noqa: PLC0415  # few have it
+    from sidecard.server.bad_files import BadTokens  # noqa: PLC0415
+    from sidecard.server.caller_tokens import CallerTokens  # noqa: PLC0415  # few have it
 
     try:
         CallerTokens(Path(listen.tokens_file))

@@ -17,7 +17,9 @@ from sidecard.config.kinds import (
     Expect,
     Folder,
     KeyFile,
+    Seconds,
     Section,
+    Share,
     TokensOrNone,
 )
 from sidecard.config.listen import Listen
@@ -101,6 +103,15 @@ class Log(Section):
     format: Literal["auto", "json", "console"] = Field(
         "auto",
         description="`json` for machines, `console` for people, `auto`: console on a terminal.",
+    )
+    sample: Share = Field(
+        1.0,
+        description="Share of the calls that went well which get a line, from 0 to 1. Failed, "
+        "abandoned, degraded and slow calls always get theirs; metrics count all of them.",
+    )
+    slow_s: Seconds = Field(
+        10.0,
+        description="Seconds from which on a call is slow, and has a line whatever `sample` says.",
     )
 
 

@@ -45,7 +45,7 @@ class Coalesce:
     async def _shared(self, call: Call) -> Reply:
         key = terms(call, self._fingerprint_of(call))
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or not flight.open:
             flight = Flight(self._next, call, clock=self._clock, landed=partial(self._landed, key))
             self._flights[key] = flight
         return await flight.board(call)

@@ -3,8 +3,8 @@
 It runs in the mode of the call that started it. A stream's batches are kept until it has ended,
 one list for all readers: who comes late reads it from the start and then goes on live.
 It is read no more than a little ahead of its fastest reader, and waits for none of the slower.
-A whole answer can't be joined any more when it is there; those who joined before and
-asked for a stream get it as packed events.
+A whole answer can be joined until the one who speaks for it has it: who comes between would find
+neither a flight nor what was kept. Who asked for a stream gets it as packed events.
 
 As any caller may leave, none of them runs it; when the last leaves, it is cancelled at once.
 One of them speaks for it: the first, or when that left before the end, the next in line.
@@ -67,6 +67,14 @@ class Flight:
         self._over = self._hurried = False
         self._task = asyncio.ensure_future(self._fly())
 
+    @property
+    def open(self) -> bool:
+        """Whether it can be joined: it runs, or all that it gave is at hand."""
+        if not self._over:
+            return True
+        handed = self._handed
+        return self._error is None and (handed is None or handed.at_hand is not None)
+
     async def board(self, call: Call) -> Reply:
         """Return a reply of the call's own; raises the flight's error when there is none."""
         seat = self._seat(call)
@@ -81,7 +89,7 @@ class Flight:
                 return self._reading(seat, self._reply)
             return await self._whole(seat)
         except BaseException:
-            if self._handed is not None:
+            if self._handed is not None and seat is self._speaker and len(self._seats) == 1:
                 await self._handed.aclose()
             await self.leave(seat)
             raise
@@ -94,7 +102,8 @@ class Flight:
             object.__setattr__(own, "deadline", call.deadline)
         if call.priority is Priority.INTERACTIVE and own.priority is not call.priority:
             object.__setattr__(own, "priority", call.priority)
-            if own.trail.waits:  # In the line of those who have time: it takes its place anew.
+            # In the line of those who have time it takes its place anew, if nothing is paid yet.
+            if own.trail.waits and not own.trail.sent:
                 self._hurried = True
                 self._task.cancel()
         self._seats[seat] = None
@@ -110,11 +119,16 @@ class Flight:
 
     async def _whole(self, seat: Seat) -> Reply:
         """Return a reply that is all there; raises the error if it isn't."""
+        if seat is self._speaker and self._own.mode is Mode.UNARY:
+            # Once it has read the answer, which waits for nothing, that is kept.
+            asyncio.get_running_loop().call_soon(self._landed, self)
         if self._handed is not None:
-            # Its only caller has it as it is, and hears of its end as all behind do.
-            self._seats.clear()
-            self._handed.on_end(lambda _: self._tell(seat))
-            return self._handed
+            if seat is self._speaker:
+                # It has the reply as it is, and hears of its end as all behind do.
+                del self._seats[seat]
+                self._handed.on_end(lambda _: self._tell(seat))
+                return self._handed
+            self._message = self._handed.at_hand
         if self._error is not None or self._reply is None:
             raise self._failure()
         if self._message is None:
@@ -161,6 +175,7 @@ class Flight:
                 self._tell(seat)
             if not self._seats:
                 self._error = None  # Its traceback holds the frames that hold this.
+                self._landed(self)
 
     def _pass_on(self, left: Seat) -> None:
         """Have the next in line speak for the flight, instead of one who left."""
@@ -202,7 +217,8 @@ class Flight:
                 raise
         finally:
             self._over = True
-            self._landed(self)
+            if self._error is not None or self._own.mode is Mode.STREAM or not self._seats:
+                self._landed(self)
             self._tee.end()
             wake(self._waiting)
 

@@ -127,7 +127,9 @@ class Structured:
             if following is None:
                 self.note(call, target, "failed")
                 raise failed
-            asked, to = following, following.target.name
+            # Others may have joined the call meanwhile, who have more time, or less patience.
+            asked = replace(following, deadline=call.deadline, priority=call.priority)
+            to = asked.target.name
             self._notes(AskedAgain(call.request_id, target, to, len(faults)))
             reasks -= to == target
             try:

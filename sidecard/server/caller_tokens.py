@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecard.core.errors import Unauthenticated
+from sidecard.server.bad_files import BadTokens
 from sidecard.server.wire.terms_in import TENANT, TENANT_RULE
 
 LOOK_EVERY_S: Final = 1.0
@@ -37,10 +38,6 @@ _log = logging.getLogger(__name__)
 Callers = Callable[[str], str]
 """Takes the value of an `authorization` header, and returns the one tenant that it is for, "" for
 any; raises `Unauthenticated`."""
-
-
-class BadTokens(Exception):
-    """The file can't be used; `str()` names it, the line, and the fix, and shows no token."""
 
 
 class CallerTokens:

@@ -6,6 +6,7 @@ measured, 6 Âµs a line where the same through `logging` and structlog takes 69 Â
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
-from sidecard.core.outcome import Outcome
+from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
 
 _log: Final = logging.getLogger("sidecard.access")
@@ -22,18 +23,35 @@ _quoted: Final = json.encoder.encode_basestring_ascii
 
 
 class AccessLog:
-    """A `CallSink` that writes to the root logger's stream. Safe to share."""
+    """A `CallSink` that writes to the root logger's stream. Safe to share.
 
-    def __init__(self, *, clock: Clock, as_json: bool, redact: Callable[[str], str] = str) -> None:
+    Of calls that went well `sample` is the share that gets a line, from 0 to 1;
+    failed, abandoned and degraded calls, and those of `slow_s` seconds or more, always get one.
+    `chance` gives a number from 0 to below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        as_json: bool,
+        redact: Callable[[str], str] = str,
+        sample: float = 1.0,
+        slow_s: float = 0.0,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._clock = clock
         self._redact = redact
         self._as_json = as_json
+        self._sample = sample
+        self._slow_s = slow_s
+        self._chance = chance
         self._second = -1
         self._second_text = ""
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
-        """Write the call's line, unless the level is above info."""
-        if not _log.isEnabledFor(logging.INFO):
+        """Write the call's line, unless the level is above info, or it isn't in the sample."""
+        if not _log.isEnabledFor(logging.INFO) or self._leaves_out(head, outcome, began):
             return
         facts = _facts(call, head, outcome, began)
         if not self._as_json:
@@ -47,6 +65,16 @@ class AccessLog:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.stream.write(line + "\n")
+
+    def _leaves_out(self, head: Head | None, outcome: Outcome, began: float) -> bool:
+        """Whether the call went well, as most do, and others are to speak for it."""
+        return (
+            self._sample < 1.0
+            and outcome.ending is Ending.COMPLETED
+            and not (head is not None and head.degraded)
+            and outcome.ended_at - began < self._slow_s
+            and self._chance() >= self._sample
+        )
 
     def _timestamp(self, wall: float) -> str:
         """Return the time as the other lines have it; the text of a second is made once."""

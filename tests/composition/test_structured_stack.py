@@ -51,6 +51,7 @@ async def test_a_further_question_is_paid_for() -> None:
     reply = await bench.ask()
     assert (await reply.message()).output_json == GOOD
     assert len(bench.script.calls) == 2
+    await asyncio.sleep(0)
     assert (bench.spent, bench.held()) == (2 * ATTEMPT, 0)
 
 
@@ -127,6 +128,7 @@ async def test_what_is_wrong_is_shared_as_an_error_and_kept_by_nobody(mode: Mode
     asked = [told("req-1"), told("req-2")]
     assert await asyncio.gather(*asked) == ["INVALID_OUTPUT"] * 2
     assert await told("req-3") == GOOD
+    await asyncio.sleep(0)
     assert bench.held() == 0
 
 

@@ -35,7 +35,7 @@ MISTAKES = {
     "timeout: {idle_s: 3}": f"timeout: unknown key; did you mean timeouts? {HERE}",
     "timeouts: {idle: 3}": f"timeouts.idle: unknown key; did you mean idle_s? {HERE}",
     "idle_s: 3": f"idle_s: unknown key; did you mean timeouts.idle_s? {HERE}",
-    "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format {HERE}",
+    "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format, sample, slow_s {HERE}",
     "zzz: ": (
         "zzz: unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
         "retry, breaker, limits, admission, hedge, cache, input, redaction, budgets, prices, "

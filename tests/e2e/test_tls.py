@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 
 from sidecard.simulator.server import Simulator
@@ -62,11 +63,16 @@ async def test_other_machines_are_served_encrypted_alone(tmp_path: Path) -> None
         assert await ask(daemon, issuer.file)
         assert await ask_http(daemon, issuer.file) == 200
         await daemon.logged("ANYBODY CAN CALL", level="warning")
+        # Credentials that a program made itself are as good as files.
+        made = grpc.ssl_channel_credentials(issuer.file.read_bytes())
+        address = daemon.address.replace("0.0.0.0", "127.0.0.1")
+        async with AsyncClient(address, credentials=made, timeout_s=5) as client:
+            assert (await client.generate("hi")).text
         with pytest.raises(Unavailable):
             await ask(daemon, other.file)
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await ask_http(daemon, other.file)
-        async with AsyncClient(daemon.address.replace("0.0.0.0", "127.0.0.1")) as plain:
+        async with AsyncClient(address) as plain:
             with pytest.raises(Unavailable):
                 await plain.generate("hi", timeout_s=2)
 
@@ -173,3 +179,8 @@ def test_a_socket_is_encrypted_by_nobody() -> None:
         Client("unix:///run/sidecard.sock", tls=Tls())
     with pytest.raises(ValueError, match="both"):
         Tls(cert_file="/c")
+    made = grpc.ssl_channel_credentials()
+    with pytest.raises(ValueError, match="which nothing encrypts"):
+        Client("unix:///run/sidecard.sock", credentials=made)
+    with pytest.raises(ValueError, match="give one of them"):
+        Client("localhost:7411", tls=Tls(), credentials=made)

@@ -8,11 +8,12 @@ import pytest
 from sidecard.core.call import Mode, Priority
 from sidecard.core.errors import UpstreamThrottled
 from sidecard.core.event import Restarted
+from sidecard.core.fold import fold
 from sidecard.core.reply import Reply, Source
 from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
 from sidecard.policy.admission import AdmissionPolicy
-from tests.support.script import OPENING, WHOLE
+from tests.support.script import OPENING, WHOLE, a_call
 from tests.support.stage import Stage, asked, settle, staged, told
 
 STREAM = Mode.STREAM
@@ -116,6 +117,32 @@ async def test_a_stand_in_is_named_as_one_to_all() -> None:
         reply = await task
         assert (reply.head.source, reply.head.degraded) == (Source.STATIC, True)
         await reply.message()
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+async def test_nobody_comes_between_an_answer_and_its_keeping(callers: int) -> None:
+    """In whatever turn of the loop a call comes, it finds the flight or what was kept of it."""
+    coalesce, stage = staged()
+    kept: list[object] = []
+
+    async def ask() -> object:
+        if kept:
+            return kept[0]
+        reply = await coalesce(a_call(mode=Mode.UNARY))
+        message = await reply.message()
+        if reply.head.source is Source.UPSTREAM:
+            kept.append(message)
+        return message
+
+    tasks = [asyncio.ensure_future(ask()) for _ in range(callers)]
+    await settle()
+    stage.only.send(*WHOLE, last=True)
+    for _ in range(12):
+        tasks.append(asyncio.ensure_future(ask()))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert [await task for task in tasks] == [fold(WHOLE)] * len(tasks)
+    assert (len(stage.acts), len(kept), coalesce.flights) == (1, 1, 0)
 
 
 def _one_at_a_time() -> tuple[Coalesce, Admit, Stage]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecard.core.call import Mode
+from sidecard.core.call import Call, Mode, Priority
 from sidecard.core.call import Structured as Form
 from sidecard.core.errors import (
     InvalidCall,
@@ -15,6 +15,7 @@ from sidecard.core.errors import (
 from sidecard.core.event import Usage
 from sidecard.core.note import AskedAgain
 from sidecard.core.outcome import Ending
+from sidecard.core.reply import Reply
 from tests.support.caching import cached
 from tests.support.conformance import Ends
 from tests.support.script import a_call, a_message
@@ -223,3 +224,20 @@ async def test_what_was_kept_unchecked_is_none_to_a_schema(output_json: str, ask
     for _ in range(2):
         await (await cache(asking())).message()
     assert len(model.calls) == asked
+
+
+async def test_who_joins_meanwhile_has_a_say_in_further_questions() -> None:
+    """They have the time of whoever waits longest, and are as urgent as the most urgent one."""
+    model = Model(BAD, BAD, GOOD)
+    call = asking(deadline=5e6, priority=Priority.BATCH)
+
+    async def joined(asked: Call) -> Reply:
+        if len(model.calls) == 1:
+            # As a flight does with the call that is its own.
+            object.__setattr__(call, "deadline", 9e6)
+            object.__setattr__(call, "priority", Priority.INTERACTIVE)
+        return await model(asked)
+
+    assert (await (await World(joined, reasks=2).layer(call)).message()).output_json == GOOD
+    last = model.calls[-1]
+    assert (last.deadline, last.priority) == (9e6, Priority.INTERACTIVE)

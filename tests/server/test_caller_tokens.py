@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sidecard.core.errors import Unauthenticated
-from sidecard.server.caller_tokens import LOOK_EVERY_S, BadTokens, CallerTokens
+from sidecard.server.bad_files import BadTokens
+from sidecard.server.caller_tokens import LOOK_EVERY_S, CallerTokens
 
 ONE, TWO, ANY = (f"token-of-{who}-0123456789" for who in ("one", "two", "anybody"))
 

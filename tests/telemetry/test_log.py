@@ -4,11 +4,13 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sidecard.core.errors import UpstreamThrottled
 from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.reply import Head
 from sidecard.telemetry import log
 from sidecard.telemetry.access import AccessLog
 from tests.support.clock import ManualClock
@@ -111,6 +113,35 @@ def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
     assert (line["error"], line["error_message"]) == ("UPSTREAM_THROTTLED", "slow down")
     assert (line["outcome"], line["attempts"]) == ("failed", 1)
     assert line["tried"] == ["claude-test UPSTREAM_THROTTLED", "claude-other BREAKER_OPEN"]
+
+
+BROKEN = UpstreamThrottled("slow down")
+DEGRADED = replace(HEAD, degraded=True)
+
+
+@pytest.mark.parametrize(
+    ("head", "outcome", "written"),
+    [
+        (HEAD, Outcome(Ending.COMPLETED, USAGE, None, 1.5, 2.5), 2),
+        (HEAD, Outcome(Ending.COMPLETED, USAGE, None, 1.5, 6.0), 4),
+        (DEGRADED, Outcome(Ending.COMPLETED, USAGE, None, 1.5, 2.5), 4),
+        (None, Outcome(Ending.FAILED, None, BROKEN, None, 2.0), 4),
+        (HEAD, Outcome(Ending.ABANDONED, USAGE, None, 1.5, 2.0), 4),
+    ],
+    ids=["good", "slow", "degraded", "failed", "abandoned"],
+)
+def test_only_what_went_well_is_sampled(
+    out: io.StringIO, head: Head | None, outcome: Outcome, written: int
+) -> None:
+    """Of good calls the wanted share has a line; slow, degraded, failed and left ones all do."""
+    log.configure("info", "json", out)
+    chances = iter((0.0, 0.49, 0.5, 0.99))
+    access = AccessLog(
+        clock=ManualClock(), as_json=True, sample=0.5, slow_s=5.0, chance=lambda: next(chances)
+    )
+    for _ in range(4):
+        access(a_call(), head, outcome, began=1.0)
+    assert len(out.getvalue().splitlines()) == written
 
 
 def note_a_call(*, as_json: bool) -> None:

@@ -15,7 +15,6 @@ from sidecard_client.options import OPTIONS
 from sidecard_client.progress import Progress
 from sidecard_client.reply import Reply
 from sidecard_client.request import Caller, Options, Question
-from sidecard_client.tls import secured
 
 if TYPE_CHECKING:
     from sidecard.v1.generation_pb2_grpc import GenerationServiceAsyncStub
@@ -31,9 +30,9 @@ class AsyncClient(Caller):
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        if self._tls is None:
+        if (secured := self._secured()) is None:
             return grpc.aio.insecure_channel(self.address, OPTIONS)
-        return grpc.aio.secure_channel(self.address, *secured(self._tls))
+        return grpc.aio.secure_channel(self.address, *secured)
 
     @cached_property
     def _stub(self) -> "GenerationServiceAsyncStub":

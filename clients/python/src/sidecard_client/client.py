@@ -13,7 +13,6 @@ from sidecard_client.options import OPTIONS
 from sidecard_client.progress import Progress
 from sidecard_client.reply import Reply
 from sidecard_client.request import Caller, Options, Question
-from sidecard_client.tls import secured
 
 
 class Client(Caller):
@@ -24,9 +23,9 @@ class Client(Caller):
 
     @cached_property
     def _channel(self) -> grpc.Channel:
-        if self._tls is None:
+        if (secured := self._secured()) is None:
             return grpc.insecure_channel(self.address, OPTIONS)
-        return grpc.secure_channel(self.address, *secured(self._tls))
+        return grpc.secure_channel(self.address, *secured)
 
     @cached_property
     def _stub(self) -> GenerationServiceStub:

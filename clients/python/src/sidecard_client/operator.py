@@ -10,7 +10,7 @@ from sidecard.v1.admin_pb2_grpc import AdminServiceStub
 from sidecard_client.options import OPTIONS
 from sidecard_client.request import Caller
 from sidecard_client.status import typed
-from sidecard_client.tls import Tls, secured
+from sidecard_client.tls import Tls
 
 _TIMEOUT_S = 60.0
 
@@ -21,10 +21,10 @@ class Operator(Caller):
     def __init__(self, address: str | None = None, *, token: str, tls: Tls | None = None) -> None:
         super().__init__(address, timeout_s=_TIMEOUT_S, tls=tls)
         self._token = token
-        if self._tls is None:
+        if (secured := self._secured()) is None:
             self._channel = grpc.insecure_channel(self.address, OPTIONS)
         else:
-            self._channel = grpc.secure_channel(self.address, *secured(self._tls))
+            self._channel = grpc.secure_channel(self.address, *secured)
 
     def purge_cache(
         self,

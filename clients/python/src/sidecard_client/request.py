@@ -11,8 +11,9 @@ import grpc
 
 from sidecard.v1 import content_pb2, generation_pb2
 from sidecard_client.errors import SidecardError, Unavailable
+from sidecard_client.options import OPTIONS
 from sidecard_client.status import absent, typed
-from sidecard_client.tls import Tls, from_environment
+from sidecard_client.tls import Secured, Tls, from_environment, secured
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7411"
 
@@ -95,8 +96,10 @@ class Caller:
     `timeout_s` and `tenant` hold for calls that don't say.
     `token` is shown to a daemon that wants one; by default $SIDECARD_TOKEN.
     `tls` encrypts; by default as $SIDECARD_TLS_CA and the like say, without them nothing is.
+    `credentials` are instead of `tls`, for what only `grpc.ssl_channel_credentials(…)` can say.
     `wait_for_ready_s`: how long the first call waits for a daemon that is still starting.
-    Raises ValueError for another kind of address, and for `tls` with a socket's file.
+    Raises ValueError for another kind of address, for both `tls` and `credentials`, and for
+    either with a socket's file.
     """
 
     def __init__(
@@ -107,19 +110,29 @@ class Caller:
         tenant: str = "",
         token: str | None = None,
         tls: Tls | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
         wait_for_ready_s: float = 0,
     ) -> None:
         self.address = address or os.environ.get("SIDECARD_ADDRESS") or DEFAULT_ADDRESS
         if "://" in self.address and not self.address.startswith("unix:///"):
             raise ValueError(f"{self.address!r} is neither host:port nor unix:///path")
+        if tls is not None and credentials is not None:
+            raise ValueError("tls and credentials say the same; give one of them")
         on_socket = self.address.startswith("unix:")
-        if tls is not None and on_socket:
+        if on_socket and (tls is not None or credentials is not None):
             raise ValueError(f"{self.address!r} is a socket's file, which nothing encrypts")
         self._tls = None if on_socket else tls or from_environment(os.environ)
         self.timeout_s = timeout_s
         self.tenant = tenant
+        self._credentials = credentials
         self._token = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
         self._wait_for_ready_s = wait_for_ready_s
+
+    def _secured(self) -> Secured | None:
+        """Return what a secure channel takes, None for one in clear; raises ValueError."""
+        if self._credentials is not None:
+            return self._credentials, OPTIONS
+        return None if self._tls is None else secured(self._tls)
 
     def _ask(self, prompt: str | None, options: Options) -> Question:
         fields: dict[str, Any] = {"tenant": self.tenant, **options}

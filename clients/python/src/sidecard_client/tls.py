@@ -1,9 +1,9 @@
 """How a client makes sure that it speaks to the daemon, and nobody listens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import grpc
 
@@ -11,6 +11,9 @@ from sidecard_client.options import OPTIONS
 
 _VARIABLE: Final = "SIDECARD_TLS_"
 _FIELDS: Final = {"ca": "ca_file", "cert": "cert_file", "key": "key_file", "name": "server_name"}
+
+Secured: TypeAlias = tuple[grpc.ChannelCredentials, Sequence[tuple[str, int | str]]]
+"""What a secure channel takes: credentials, and options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def from_environment(env: Mapping[str, str]) -> Tls | None:
     return Tls(**given) if given else None
 
 
-def secured(tls: Tls) -> tuple[grpc.ChannelCredentials, list[tuple[str, int | str]]]:
+def secured(tls: Tls) -> Secured:
     """Return what a secure channel takes; raises ValueError for a file that can't be read."""
     credentials = grpc.ssl_channel_credentials(
         _read(tls.ca_file), _read(tls.key_file), _read(tls.cert_file)
