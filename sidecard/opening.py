@@ -117,15 +117,15 @@ async def open_book(
         _log.warning("budgets are kept in memory", extra={"why": why})
         yield MemoryBook(clock)
         return
-    loop, foreign = asyncio.get_running_loop(), list[Balance]()
+    loop = asyncio.get_running_loop()
 
     def say(note: LedgerNote) -> None:
         with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody listens.
             loop.call_soon_threadsafe(notes, note)
 
     def merge(kept: Sequence[Balance]) -> list[Balance]:
-        foreign.extend(ledger.load(kept, clock.wall()))
-        return [*ledger.balances(), *foreign]
+        ledger.load(kept, clock.wall())
+        return [*ledger.balances(), *ledger.foreign]
 
     book = DiskBook(
         Path(config.data_dir) / "ledger",

@@ -54,6 +54,18 @@ class Keyed(Generic[T]):
         idle = (name for name, state in self._passing.items() if not self._holds(state))
         return next(idle, next(iter(self._passing)))
 
+    def inherit(self, before: "Keyed[T]", adapt: Callable[[str, T], object]) -> None:
+        """Go on with the states of another, each adapted to what is set for its name now.
+
+        One that nobody configures any more is kept as those of made-up names are.
+        """
+        for name, state in before:
+            adapt(name, state)
+            if name in self._kept:
+                self._kept[name] = state
+            elif len(self._passing) < self._limit:
+                self._passing[name] = state
+
     def __iter__(self) -> Iterator[tuple[str, T]]:
         """Yield what there is, the configured first."""
         yield from self._kept.items()
