@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from sidecard.config.reloads import Reloads
 from sidecard.core.clock import Clock
 from sidecard.core.errors import (
     DeadlineExceeded,
@@ -28,6 +29,9 @@ _EMPTY = "names nothing to remove; set tenant, route or older_than, or everythin
 
 _log = logging.getLogger(__name__)
 
+Reload = Callable[[], Awaitable[Reloads]]
+"""Puts the configuration as it is now into force; raises `ConfigError` where it has mistakes."""
+
 
 class AdminServicer:
     """`sidecard.v1.AdminService`. Safe to share.
@@ -42,9 +46,11 @@ class AdminServicer:
         token: AdminToken,
         clock: Clock,
         forget: Callable[[], object] = lambda: None,
+        reload: Reload | None = None,
     ) -> None:
         self._store = store
         self._forget = forget
+        self._reload = reload
         self._token = token
         self._clock = clock
 
