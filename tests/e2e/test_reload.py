@@ -4,41 +4,30 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import sys
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon, running, settings
-from tests.support.rpc import Caller, connected, fails, read
+from tests.support.daemon import Daemon, environment, running, settings
+from tests.support.reloading import (
+    ROUTES,
+    metric,
+    reloaded,
+    served,
+    settled,
+    shows,
+    status,
+    write,
+)
+from tests.support.rpc import fails, read
 
 ASK = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 SLOW = Script.of({"fault": "none", "pace": {"delta_s": 0.03}, "times": "always"})
-ROUTES = {"default": {"targets": [{"model": "claude-sonnet-5-5"}]}}
-
-
-def write(file: Path, **sections: object) -> None:
-    """Write a configuration as careful tools do: beside, and then in its place."""
-    beside = file.with_suffix(".new")
-    beside.write_text(json.dumps({"routes": ROUTES, **sections}))
-    beside.replace(file)
-
-
-@asynccontextmanager
-async def served(sim: Simulator, file: Path, **env: str) -> AsyncIterator[tuple[Daemon, Caller]]:
-    given = settings(sim.base_url) | env
-    async with (
-        running(given, "--config", str(file)) as daemon,
-        connected(daemon.address) as caller,
-    ):
-        yield daemon, caller
 
 
 @pytest.fixture
@@ -46,41 +35,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "sidecard.yaml"
     write(path)
     return path
-
-
-async def status(daemon: Daemon) -> dict[str, Any]:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://{daemon.admin}/status.json") as response,
-    ):
-        found: dict[str, Any] = await response.json()
-        return found
-
-
-Status = dict[str, Any]
-
-
-async def shows(daemon: Daemon, condition: Callable[[Status], bool]) -> Status:
-    """Return the daemon's status when the condition holds of it."""
-    async with asyncio.timeout(15):
-        while not condition(found := await status(daemon)):  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0.02)
-    return found
-
-
-async def reloaded(daemon: Daemon, **config: object) -> Status:
-    """Have the daemon reload, and return its status when it has."""
-    before = (await status(daemon))["config"]["reloads"]
-    daemon.signal(signal.SIGHUP)
-    found = await shows(daemon, lambda found: found["config"]["reloads"] > before)
-    assert found["config"]["failures"] == 0, found["config"]
-    assert config.items() <= found["config"].items()
-    return found
-
-
-async def settled(daemon: Daemon, reloads: int) -> Status:
-    """Wait until the daemon has reloaded by itself so many times, and return its status."""
-    return await shows(daemon, lambda found: found["config"]["reloads"] >= reloads)
 
 
 async def test_fifty_reloads_under_load_fail_no_call(file: Path) -> None:
@@ -102,7 +56,7 @@ async def test_fifty_reloads_under_load_fail_no_call(file: Path) -> None:
                 counts[1] += 1
 
         tasks = [asyncio.create_task(ask(number)) for number in range(8)]
-        variants: list[Mapping[str, object]] = [
+        variants: list[dict[str, object]] = [
             {"limits": {"requests_per_minute": 1_000_000}, "breaker": {"window": "count"}},
             {"admission": {"in_flight": 4}, "retry": {"max_attempts": 2}},
             {"routes": {**ROUTES, "more": {"targets": [{"model": "claude-haiku-5-5"}]}}},
@@ -188,15 +142,6 @@ async def test_a_bad_file_is_refused_whole_and_loudly(file: Path) -> None:
         assert await metric(daemon, "sidecard_config_last_reload_successful") == 1
 
 
-async def metric(daemon: Daemon, name: str) -> float:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"http://{daemon.admin}/metrics") as response,
-    ):
-        lines = (await response.text()).splitlines()
-    return float(next(line for line in lines if line.startswith(name)).rpartition(" ")[2])
-
-
 async def test_a_storm_of_signals_harms_nothing(file: Path) -> None:
     """Hundreds of SIGHUPs are a few reloads, and the last of them sees the last file."""
     async with Simulator() as sim, served(sim, file) as (daemon, caller):
@@ -229,71 +174,6 @@ async def test_a_call_of_a_removed_route_is_finished(file: Path) -> None:
         assert streamed.whole
 
 
-async def test_what_was_spent_stays_spent(file: Path, tmp_path: Path) -> None:
-    """A budget goes on over reloads that change its limit, and outlives them on disk."""
-
-    def budgets(calls: int) -> dict[str, object]:
-        return {"limits": [{"name": "all", "calls": calls, "per": "month"}]}
-
-    env = {"SIDECARD_DATA_DIR": str(tmp_path / "data")}
-    async with Simulator() as sim:
-        async with served(sim, file, **env) as (daemon, caller):
-            write(file, budgets=budgets(2))
-            await reloaded(daemon)
-            for _ in range(2):
-                await caller.Generate(ASK)
-            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
-            write(file, budgets=budgets(3))
-            await reloaded(daemon)
-            await caller.Generate(ASK)
-            write(file)
-            await reloaded(daemon)
-            await caller.Generate(ASK)
-            write(file, budgets=budgets(3))
-            await reloaded(daemon)
-            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
-            daemon.signal(signal.SIGTERM)
-            assert await daemon.ended() == 0
-        async with served(sim, file, **env) as (daemon, caller):
-            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
-
-
-async def test_an_open_breaker_stays_open(file: Path) -> None:
-    """What was learned of a target isn't forgotten because something else is configured."""
-    breaker = {"minimum_calls": 2, "open_s": 50}
-    write(file, breaker=breaker, retry={"max_attempts": 1})
-    async with Simulator() as sim, served(sim, file) as (daemon, caller):
-        sim.play(Script.of({"fault": "status", "status": 500, "times": "always"}))
-        for _ in range(2):
-            await fails(caller.Generate(ASK))
-        assert (await fails(caller.Generate(ASK))).reason == "BREAKER_OPEN"
-        write(file, breaker=breaker, retry={"max_attempts": 1}, admission={"in_flight": 9})
-        await reloaded(daemon)
-        assert (await fails(caller.Generate(ASK))).reason == "BREAKER_OPEN"
-        write(file, breaker={"mode": "disabled"}, retry={"max_attempts": 1})
-        await reloaded(daemon)
-        assert (await fails(caller.Generate(ASK))).reason == "UPSTREAM_UNAVAILABLE"
-
-
-async def test_places_are_counted_over_reloads(file: Path) -> None:
-    """Who holds a permit of before counts now, and who waited gets in when there are more."""
-    write(file, admission={"in_flight": 1, "queue": 5})
-    async with Simulator() as sim, served(sim, file) as (daemon, caller):
-        sim.play(SLOW)
-        first = caller.StreamGenerate(ASK)
-        await anext(aiter(first))
-        waits = asyncio.ensure_future(caller.Generate(ASK))
-        await shows(daemon, lambda found: found["admission"]["shared"]["interactive"] == 1)
-        write(file, admission={"in_flight": 1, "queue": 1})
-        await reloaded(daemon)
-        assert (await fails(caller.Generate(ASK))).reason == "OVERLOADED"
-        write(file, admission={"in_flight": 2})
-        found = await reloaded(daemon)
-        assert found["admission"]["shared"]["in_flight"] == 2
-        assert (await read(first)).whole
-        assert (await waits).text
-
-
 async def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(file: Path) -> None:
     """An address stays as it is, in the log, the status and the metrics; the limit changes."""
     async with Simulator() as sim, served(sim, file) as (daemon, caller):
@@ -321,3 +201,34 @@ async def test_a_signal_without_a_file_harms_nothing() -> None:
     async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
         await reloaded(daemon, sha256="")
         os.kill(daemon.process.pid, 0)
+
+
+async def test_an_operator_may_order_it(file: Path, tmp_path: Path) -> None:
+    """The command says what is in force and what waits, or every mistake, and who may do it."""
+    env = {"SIDECARD_DATA_DIR": str(tmp_path / "data")}
+    token = str(tmp_path / "data" / "admin-token")
+    async with Simulator() as sim, served(sim, file, **env) as (daemon, _):
+        write(file, listen={"reflection": False}, admission={"in_flight": 3})
+        code, out, _ = await order(daemon, token)
+        assert code == 0
+        assert out.splitlines()[1:] == ["waits for a restart: listen.reflection"]
+        found = await status(daemon)
+        assert found["admission"]["shared"]["limit"] == 3
+        assert found["config"]["sha256"] in out
+        write(file, admission={"in_flight": -3})
+        code, out, told = await order(daemon, token)
+        assert (code, out) == (1, "")
+        assert "admission.in_flight" in told
+        code, _, told = await order(daemon, "/dev/null")
+        assert (code, "operator's token" in told) == (1, True)
+        assert (await status(daemon))["admission"]["shared"]["limit"] == 3
+
+
+async def order(daemon: Daemon, token: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sidecard", "reload",
+        "--address", daemon.address, "--token-file", token,
+        env=environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, told = await process.communicate()
+    return process.returncode or 0, out.decode(), told.decode()
