@@ -27,7 +27,11 @@ MAY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The daemon's process at one moment; `heap_bytes` is its memory that no file is behind."""
+    """The daemon's process at one moment.
+
+    `heap_bytes` is its memory that no file is behind: what leaks is there. `rss_bytes` has the
+    pages of files too, those of the cache's among them, which come until it has its size.
+    """
 
     at_s: float
     rss_bytes: int
@@ -96,9 +100,12 @@ def growth(looks: Sequence[Look], most: float = GROWTH) -> Iterator[str]:
     if not early:
         yield "there were too few looks to tell whether anything grew"
         return
-    before, after = (median([look.heap_bytes for look in part]) for part in (early, late))
-    if after > before * (1 + most):
-        yield f"memory grew from {before / 2**20:.1f} to {after / 2**20:.1f} MiB"
+    for memory in ("rss", "heap"):
+        before, after = (
+            median([getattr(look, f"{memory}_bytes") for look in part]) for part in (early, late)
+        )
+        if after > before * (1 + most):
+            yield f"{memory} grew from {before / 2**20:.1f} to {after / 2**20:.1f} MiB"
     for what, slack in (("files", SLACK_FILES), ("tasks", SLACK_TASKS), ("threads", 2)):
         was, now = (median([getattr(look, what) for look in part]) for part in (early, late))
         if now > was + slack:

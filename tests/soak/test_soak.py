@@ -51,7 +51,8 @@ def test_no_answer_at_all_is_told() -> None:
 @pytest.mark.parametrize(
     ("what", "per_look", "told"),
     [
-        ("heap_bytes", 1 << 16, "memory grew from"),
+        ("heap_bytes", 1 << 16, "heap grew from"),
+        ("rss_bytes", 1 << 17, "rss grew from"),
         ("files", 1, "files grew from"),
         ("tasks", 1, "tasks grew from"),
         ("threads", 1, "threads grew from"),
