@@ -42,6 +42,9 @@ test-clients: $(DEV) ## Check and test the other languages' clients (ARGS=go: on
 bench: $(DEV) ## Measure speed and size against the floors
 	@$(PY) -m tests.bench $(ARGS)
 
+soak: $(DEV) ## Twenty minutes of mixed load, faults, reloads and key rotations (SOAK_S=60: shorter)
+	@$(PY) -m tests.soak
+
 ##@ Work on it
 
 check: lint types contract manifests image-dry-run lock-check ## Run every check but the tests (needs npm)
@@ -129,5 +132,5 @@ $(BUF): tools/package.json tools/package-lock.json
 	@cd tools && npm ci --ignore-scripts --no-update-notifier --loglevel=error --no-audit --no-fund
 	@touch $@
 
-.PHONY: help run test test-clients bench check format lint types contract manifests image \
+.PHONY: help run test test-clients bench soak check format lint types contract manifests image \
     image-pin image-dry-run proto proto-release lock lock-check dist clean

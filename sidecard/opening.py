@@ -60,6 +60,16 @@ async def open_transport(
         yield transport
 
 
+def keeps_expired_s(config: Config) -> float:
+    """Return how long an answer may be of use after it has expired, in any route."""
+    return max([merged.keeping_of(config, name).stale_if_error_s for name in config.routes])
+
+
+def caches(config: Config) -> bool:
+    """Whether answers are kept, of any route."""
+    return any(merged.keeping_of(config, name).enabled for name in config.routes)
+
+
 @asynccontextmanager
 async def open_store(config: Config, *, notes: NoteSink, clock: Clock) -> AsyncIterator[Store]:
     """Open the store of answers, on disk where there is a `data_dir`, and close it at the end.
@@ -67,10 +77,9 @@ async def open_store(config: Config, *, notes: NoteSink, clock: Clock) -> AsyncI
     Raises `Misconfigured` for encryption keys that are none. A disk that can't be used is said,
     and doesn't keep the daemon from serving.
     """
-    caches = [merged.keeping_of(config, name) for name in config.routes]
-    keep_expired_s = max([cache.stale_if_error_s for cache in caches])
+    keep_expired_s = keeps_expired_s(config)
     most = config.cache.max_bytes
-    if config.data_dir is None or not any(cache.enabled for cache in caches):
+    if config.data_dir is None or not caches(config):
         yield MemoryStore(max_bytes=min(most, _MEMORY_BYTES), keep_expired_s=keep_expired_s)
         return
     # lmdb and the compression are loaded where there is a disk to use them on.
@@ -105,7 +114,7 @@ async def open_book(
     There is none without budgets. A disk that can't be used is said, and what becomes of calls
     then is configured.
     """
-    if not ledger.budgets:
+    if not config.budgets.limits:
         yield None
         return
     # As above: lmdb, and all that goes with it.
@@ -117,15 +126,15 @@ async def open_book(
         _log.warning("budgets are kept in memory", extra={"why": why})
         yield MemoryBook(clock)
         return
-    loop, foreign = asyncio.get_running_loop(), list[Balance]()
+    loop = asyncio.get_running_loop()
 
     def say(note: LedgerNote) -> None:
         with contextlib.suppress(RuntimeError):  # The loop is closed, and nobody listens.
             loop.call_soon_threadsafe(notes, note)
 
     def merge(kept: Sequence[Balance]) -> list[Balance]:
-        foreign.extend(ledger.load(kept, clock.wall()))
-        return [*ledger.balances(), *foreign]
+        ledger.load(kept, clock.wall())
+        return [*ledger.balances(), *ledger.foreign]
 
     book = DiskBook(
         Path(config.data_dir) / "ledger",

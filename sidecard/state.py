@@ -53,6 +53,8 @@ class State:
 
     `book` is where the ledger is kept, None for nowhere.
     `origin` names the upstream: what one answered isn't taken for another's.
+    `before` is the state under the configuration before, which this one goes on with: both share
+    what was learned, so that a call that still runs under the one counts in the other.
     `routes` are the configured ones. Names that no configuration has get what is set for all.
     """
 
@@ -64,17 +66,19 @@ class State:
         clock: Clock,
         store: Store | None = None,
         origin: str = "",
+        before: "State | None" = None,
     ) -> None:
         self._config = config
         self._notes = notes
         self.clock = clock
         self.store = store or MemoryStore(max_bytes=config.cache.max_bytes)
+        self.origin = origin
         routes = config.routes.values()
         models = dict.fromkeys([target.model for route in routes for target in route.targets])
         names = config.routes.keys()
         self.routes = _routes(config)
         self.breakers = Keyed(self._breaker, kept=models, holds=_is_open)
-        self.gates = Keyed(self._gate, kept=models, holds=_limits)
+        self.gates = Keyed(lambda name: Gate(self._limiting(name)), kept=models, holds=_limits)
         self.target_times = Keyed(lambda _: LatencyQuantiles(), kept=models)
         self.route_times = Keyed(
             lambda _: LatencyQuantiles(), kept=[f"{n} {m.value}" for n in names for m in Mode]
@@ -95,16 +99,46 @@ class State:
         self.judge = Checker()
         self.structured = Keyed(self._structured, kept=names)
         self.fingerprints = Fingerprints(origin)
-        self.answers = Answers(
+        self.answers = self._remembered()
+        self.retry_budget = RetryBudget(config.retry.budget_ratio, config.retry.budget_floor_per_s)
+        if before is not None:
+            self._go_on_with(before)
+
+    def _remembered(self) -> Answers:
+        return Answers(
             self.store,
             policy_of=self.keeping,
             fingerprint_of=self.fingerprints,
-            clock=clock,
+            clock=self.clock,
             chance=random.random,
         )
-        self.retry_budget = RetryBudget(
-            ratio=config.retry.budget_ratio, floor_per_s=config.retry.budget_floor_per_s
+
+    def renewed(self, config: Config) -> "State":
+        """Return the state under another configuration; this one isn't to be used for new calls."""
+        notes, clock, store, origin = self._notes, self.clock, self.store, self.origin
+        return State(config, notes=notes, clock=clock, store=store, origin=origin, before=self)
+
+    def _go_on_with(self, before: "State") -> None:
+        """Take over what was learned and spent, under what is configured now."""
+        now, retry = self.clock.now(), self._config.retry
+        self.breakers.inherit(
+            before.breakers, lambda name, known: known.adopt(self._breaking(name), now)
         )
+        self.gates.inherit(before.gates, lambda name, known: known.adopt(self._limiting(name), now))
+        self.target_times.inherit(before.target_times)
+        self.route_times.inherit(before.route_times)
+        self.retry_budget = before.retry_budget
+        self.retry_budget.adopt(retry.budget_ratio, retry.budget_floor_per_s)
+        self.ledger = before.ledger
+        self.ledger.adopt(
+            budgets_of(self._config), self.clock.wall(), counts_unpriced=self.counts_unpriced
+        )
+        self.book = before.book
+        self.estimator = before.estimator
+        self.judge = before.judge
+        self.fingerprints = before.fingerprints
+        self.answers = before.answers
+        self.answers.policy_of = self.keeping
 
     def admission(self) -> tuple[AdmissionPolicy, dict[str, AdmissionPolicy]]:
         """Return the places that all share, and those that a route has of its own."""
@@ -156,16 +190,17 @@ class State:
         self._notes(BudgetCrossed(budget.name, of, crossed.percent, spent, limit))
 
     def _breaker(self, model: str) -> Breaker:
-        policy = BreakerPolicy(**merged.breaker_of(self._config, model).model_dump())
-
         def changed(change: Change) -> None:
             before, after = change.before.value, change.after.value
             self._notes(BreakerChanged(model, before, after, change.why))
 
-        return Breaker(policy, chance=random.random, on_change=changed)
+        return Breaker(self._breaking(model), chance=random.random, on_change=changed)
 
-    def _gate(self, model: str) -> Gate:
-        return Gate(LimitsPolicy(**merged.limits_of(self._config, model).model_dump()))
+    def _breaking(self, model: str) -> BreakerPolicy:
+        return BreakerPolicy(**merged.breaker_of(self._config, model).model_dump())
+
+    def _limiting(self, model: str) -> LimitsPolicy:
+        return LimitsPolicy(**merged.limits_of(self._config, model).model_dump())
 
     def _limits(self, model: str) -> Limits:
         timeouts = merged.timeouts_of(self._config, model)

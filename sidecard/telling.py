@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
+from sidecard.config.reloads import Reloads
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.store import StoreStats
 from sidecard.core.version import VERSION
@@ -24,7 +25,13 @@ Gauge = tuple[str, dict[str, str], float]
 
 
 def status(
-    state: State, admit: Admit, coalesce: Coalesce, *, unready: str | None, uptime_s: float
+    state: State,
+    admit: Admit,
+    coalesce: Coalesce,
+    reloads: Reloads,
+    *,
+    unready: str | None,
+    uptime_s: float,
 ) -> JsonObject:
     """Return all that an operator may ask of a running daemon, as JSON can say it."""
     now = state.clock.now()
@@ -32,6 +39,7 @@ def status(
         "version": VERSION,
         "uptime_s": round(uptime_s, 1),
         "ready": True if unready is None else unready,
+        "config": reloads.status(),
         "tasks": len(asyncio.all_tasks()),
         "routes": {
             name: [target.name for target in route.targets] for name, route in state.routes.items()
@@ -55,13 +63,16 @@ def status(
     }
 
 
-def gauges(state: State, admit: Admit, coalesce: Coalesce, busy: int) -> Iterator[Gauge]:
+def gauges(
+    state: State, admit: Admit, coalesce: Coalesce, reloads: Reloads, *, busy: int
+) -> Iterator[Gauge]:
     """Yield what is read at each scrape: a gauge's name, its labels and its value.
 
     `busy` is how many answers of the upstream are being read.
     """
     now = state.clock.now()
     yield "sidecard_info", {"version": VERSION}, 1.0
+    yield from _configured(reloads)
     yield "sidecard_prices_info", {"version": state.prices.version}, 1.0
     yield "sidecard_upstream_busy", {}, float(busy)
     for target, breaker in state.breakers:
@@ -101,6 +112,16 @@ def budgets(state: State) -> JsonObject:
         "open": state.ledger.open,
         "accounts": [told(standing, wall) for standing in found],
     }
+
+
+def _configured(reloads: Reloads) -> Iterator[Gauge]:
+    yield "sidecard_config_info", {"sha256": reloads.sha256}, 1.0
+    yield "sidecard_config_last_reload_successful", {}, float(reloads.successful)
+    yield "sidecard_config_last_reload_success_timestamp_seconds", {}, reloads.loaded_at
+    yield "sidecard_config_reloads_total", {}, float(reloads.count)
+    yield "sidecard_config_reload_failures_total", {}, float(reloads.failures)
+    for field in reloads.waiting:
+        yield "sidecard_config_restart_needed", {"field": field}, 1.0
 
 
 def _spent(state: State) -> Iterator[Gauge]:

@@ -1,5 +1,6 @@
 """The composition root: the order of the stack, and one version everywhere."""
 
+import gc
 from importlib.metadata import version
 from typing import Any
 
@@ -49,3 +50,21 @@ def test_the_order_of_the_stack() -> None:
 def test_one_version() -> None:
     """The constant that is sent upstream is the version of both distributions."""
     assert version("sidecard") == version("sidecard-client") == VERSION
+
+
+def test_reloads_leave_nothing_behind() -> None:
+    """However often the configuration changes, no state of an earlier one is kept for it."""
+    clock = ManualClock()
+    client = Client(None, clock=clock)  # type: ignore[arg-type]  # as above
+    state = State(Config(), notes=lambda _: None, clock=clock)
+    stack = None
+    for number in range(50):
+        config = Config.model_validate({"retry": {"max_attempts": 1 + number % 3}})
+        state = state.renewed(config)
+        stack = build_stack(
+            client, state, sink=lambda *_, **__: None, notes=lambda _: None, before=stack
+        )
+    gc.collect()
+    kept = [found for found in gc.get_objects() if isinstance(found, State)]
+    # The first made what lasts: breakers, and the ledger, which tell it of changes.
+    assert len([found for found in kept if found.clock is clock]) <= 2

@@ -1,15 +1,16 @@
 """`sidecard cache stats | get | purge`: what a running daemon keeps of its answers."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sidecard.cli import configured, secured, show
+from sidecard.cli import operator, secured, show
 from sidecard.cli.show import Document, cell, section, table
+
+if TYPE_CHECKING:
+    from sidecard_client.operator import Operator
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIMEOUT_S: Final = 60.0
@@ -38,16 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all of them, and the file: of others, bytes stay in its free pages until reused",
     )
-    purge.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="the operator's token (default: where the configuration says the daemon has it)",
-    )
-    configured.add_arguments(purge)
-    for sub in (get, purge):
-        sub.add_argument("--address", help="the daemon's gRPC (default: as sidecard call)")
-        secured.add_arguments(sub)
+    operator.add_arguments(purge)
+    get.add_argument("--address", help="the daemon's gRPC (default: as sidecard call)")
+    secured.add_arguments(get)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -98,50 +92,16 @@ def _purge(arguments: argparse.Namespace) -> int:
     if bool(some) is arguments.everything:
         told = "say what to remove: --tenant, --route or --older-than, or else --everything"
         return show.complain(arguments, told, 2)
-    file = arguments.token_file or _token_file(arguments)
-    if file is None:
-        told = "no token: give --token-file, or --config with listen.admin_token_file or data_dir"
-        return show.complain(arguments, told, 2)
-    try:
-        token = file.read_text().strip()
-    except OSError as error:
-        return show.complain(arguments, f"can't read the token in {file}: {error.strerror}", 2)
-    return _order(arguments, token)
+    return operator.order(arguments, lambda daemon: [f"removed {_removed(arguments, daemon)}"])
 
 
-def _order(arguments: argparse.Namespace, token: str) -> int:
-    from sidecard_client import SidecardError  # noqa: PLC0415  # gRPC takes time
-    from sidecard_client.operator import Operator  # noqa: PLC0415
-
-    try:
-        tls = secured.tls(arguments)
-        with Operator(arguments.address, token=token, tls=tls) as operator:
-            removed = operator.purge_cache(
-                tenant=arguments.tenant,
-                route=arguments.route,
-                older_than_s=arguments.older_than,
-                everything=arguments.everything,
-            )
-    except SidecardError as error:
-        told = str(error)
-        if error.reason == "UNIMPLEMENTED":
-            told = "the daemon takes no orders: it needs listen.admin_token_file or a data_dir"
-        return show.complain(arguments, told, 1)
-    except ValueError as error:
-        return show.complain(arguments, str(error), 2)
-    print(f"removed {removed}")
-    return 0
-
-
-def _token_file(arguments: argparse.Namespace) -> Path | None:
-    """Return where the configuration says that the token is."""
-    found = configured.plan(arguments, os.environ)
-    if found is None:
-        return None
-    config = found.loaded.config
-    if config.listen.admin_token_file is not None:
-        return Path(config.listen.admin_token_file)
-    return None if config.data_dir is None else Path(config.data_dir) / "admin-token"
+def _removed(arguments: argparse.Namespace, daemon: "Operator") -> int:
+    return daemon.purge_cache(
+        tenant=arguments.tenant,
+        route=arguments.route,
+        older_than_s=arguments.older_than,
+        everything=arguments.everything,
+    )
 
 
 def _seconds(text: str) -> float:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan | None:
     """Return what is configured; or list every mistake on standard error and return None."""
     try:
-        return planning.plan(arguments.config, env, _flags(arguments))
+        return read(arguments, env)
     except ConfigError as error:
         count = len(error.problems)
         mistakes = "one mistake" if count == 1 else f"{count} mistakes"
@@ -48,6 +48,11 @@ def plan(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return None
+
+
+def read(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan:
+    """Return what is configured; raises `ConfigError` with every mistake."""
+    return planning.plan(arguments.config, env, _flags(arguments))
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, str]:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from functools import partial
 
 import uvloop
 
@@ -20,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal; 2 when the configuration or the address is no good."""
-    plan = configured.plan(arguments, os.environ)
+    env = dict(os.environ)
+    plan = configured.plan(arguments, env)
     if plan is None:
         return 2
     settings = plan.loaded.config.log
@@ -41,8 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     listen = plan.loaded.config.listen
     make_room(listen.connections, addresses=1 if listen.http is None else 2)
+    again = partial(configured.read, arguments, env)
     try:
-        return uvloop.run(serve(plan.loaded, plan.upstream, os.environ, as_json=as_json))
+        return uvloop.run(serve(plan, again, env, as_json=as_json))
     except (AddressError, BadTokens, Misconfigured) as error:
         logging.getLogger(__name__).debug("not started", exc_info=error)
         print(f"sidecard: {error}", file=sys.stderr)

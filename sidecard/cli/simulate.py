@@ -13,6 +13,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
     parser.add_argument("--port", type=int, default=7414, help="0 takes a free one (7414)")
+    parser.add_argument(
+        "--api-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="refuse every other one, with 401; may be repeated (default: any is taken)",
+    )
     parser.add_argument("--script", type=Path, help="a file of faults: see docs/simulator.md")
 
 
@@ -30,7 +37,13 @@ async def _serve(arguments: argparse.Namespace) -> int:
         print(f"simulating on {base_url}", flush=True)
 
     serving = asyncio.ensure_future(
-        serve(arguments.host, arguments.port, script_path=arguments.script, on_ready=ready)
+        serve(
+            arguments.host,
+            arguments.port,
+            script_path=arguments.script,
+            keys=arguments.api_key,
+            on_ready=ready,
+        )
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)

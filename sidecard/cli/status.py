@@ -23,6 +23,7 @@ def told(document: Document) -> Iterator[str]:
     state = "ready" if ready is True else f"not ready: {cell(ready)}"
     version = cell(document.get("version"))
     yield f"sidecard {version}, {state}, up {duration(document.get('uptime_s'))}"
+    yield from _configured(section(document, "config"))
     yield f"retry budget: {cell(section(document, 'retry_budget').get('left'))} left"
     yield ""
     targets = document.get("targets")
@@ -35,6 +36,16 @@ def told(document: Document) -> Iterator[str]:
         ("PLACES", "IN FLIGHT", "INTERACTIVE", "BATCH", "REFUSED"),
         [_bulkhead(name, found) for name, found in sections(section(document, "admission"))],
     )
+
+
+def _configured(config: Document) -> Iterator[str]:
+    """Yield what an operator has to do about the configuration: nothing, most often."""
+    problems, waiting = config.get("problems"), config.get("waiting_for_restart")
+    if isinstance(problems, list) and problems:
+        yield "the new configuration is refused, and the one before stays in force:"
+        yield from [f"  {cell(problem)}" for problem in problems]
+    if isinstance(waiting, list) and waiting:
+        yield f"waits for a restart: {', '.join(map(cell, waiting))}"
 
 
 def _target(target: Document) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from sidecard.config.budgets import BudgetLimit, Budgets
 from sidecard.config.listen import Listen, Tls
+from sidecard.config.live import AT_START
 from sidecard.config.prices import ModelPrice, PriceList
 from sidecard.config.routes import Route, Target
 from sidecard.config.schema import Config
@@ -47,6 +48,8 @@ log:
   format: json
 """
 
+WAITS: Final = " Changes at a restart."
+
 _HEAD: Final = f"""\
 # Configuration
 
@@ -73,6 +76,9 @@ A value comes from the first of these that has it:
 The sections `retry`, `hedge`, `admission` and `cache` hold for all routes, `breaker`, `limits` and
 `timeouts` for all targets. A route or a target may have a section of that name with the fields
 in which it differs; only those replace the ones for all.
+
+A changed file takes effect while the daemon runs, within two seconds: see [reload.md](reload.md).
+What only a restart changes says so below; all else is live.
 
 Unknown keys, keys that are given twice and unknown `SIDECARD_` variables are mistakes.
 So is a file of no bytes, as it may be half written; `{{}}` or a comment stands for the defaults.
@@ -109,8 +115,9 @@ def page() -> str:
 def _sections() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = field.annotation
+        waits = "" if name not in AT_START or AT_START[name] else WAITS
         if isinstance(section, type) and issubclass(section, BaseModel):
-            yield f"## `{name}`\n\n{getdoc(section)}\n\n{_table(section)}"
+            yield f"## `{name}`\n\n{getdoc(section)}{waits}\n\n{_table(section, name)}"
             if section is Listen:
                 yield f"### `listen.tls`\n\n{getdoc(Tls)}\n\n{_table(Tls)}"
             if section is Budgets:
@@ -118,7 +125,7 @@ def _sections() -> Iterator[str]:
             if section is PriceList:
                 yield f"### A model's price\n\n{getdoc(ModelPrice)}\n\n{_table(ModelPrice)}"
         elif name != "routes":
-            yield f"## `{name}`\n\n{field.description}\nDefault: {_default(field)}\n"
+            yield f"## `{name}`\n\n{field.description}{waits}\nDefault: {_default(field)}\n"
         else:
             default = json.dumps({name: _set(route) for name, route in Config().routes.items()})
             yield f"## `{name}`\n\n{field.description}\nDefault: `{default}`\n"
@@ -126,9 +133,10 @@ def _sections() -> Iterator[str]:
             yield f"### A target\n\n{getdoc(Target)}\n\n{_table(Target)}"
 
 
-def _table(section: type[BaseModel]) -> str:
+def _table(section: type[BaseModel], of: str = "") -> str:
+    fixed = AT_START.get(of, frozenset())
     rows = [
-        f"| `{name}` | {_default(field)} | {field.description} |"
+        f"| `{name}` | {_default(field)} | {field.description}{WAITS if name in fixed else ''} |"
         for name, field in section.model_fields.items()
     ]
     return "\n".join(("| Field | Default | Meaning |", "|---|---|---|", *rows, ""))

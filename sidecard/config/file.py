@@ -1,5 +1,6 @@
 """The configuration's file: its values, who set them, and what is wrong with its text."""
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -22,13 +23,18 @@ class Content:
     sources: dict[problems.Path, Source] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     whole: bool = True
+    sha256: str = ""
 
 
 def read(file: Path) -> Content:
-    """Return what is in a file; never waits for a pipe, and raises nothing."""
+    """Return what is in a file; never waits for a pipe, and raises nothing.
+
+    `sha256` is of its bytes, "" where it can't be read.
+    """
     source = f"file {file}"
     try:
-        text = _text(file)
+        data = _data(file)
+        text = _text(data)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         told = Problem("", source, f"can't read the configuration: {reason}", 0)
@@ -44,18 +50,30 @@ def read(file: Path) -> Content:
                 "", source, f"expected a mapping of sections, got {_kind(parsed.values)}", 0
             )
             mistakes = (*mistakes, told)
-        return Content(problems=mistakes, whole=not mistakes)
+        return Content(problems=mistakes, whole=not mistakes, sha256=_digest(data))
     # A section whose every line is commented out is there, and empty.
     values = {name: value for name, value in parsed.values.items() if value is not None}
     empty = parsed.values.keys() - values.keys() - Config.model_fields.keys()
-    return Content(values | dict.fromkeys(empty), sources, mistakes)
+    return Content(values | dict.fromkeys(empty), sources, mistakes, sha256=_digest(data))
+
+
+def sha256(file: Path) -> str:
+    """Return the hash of what is in a file now, "" where it can't be read."""
+    try:
+        return _digest(_data(file))
+    except (OSError, ValueError):
+        return ""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _kind(value: object) -> str:
     return shown(value) if isinstance(value, list) else "a single value"
 
 
-def _text(file: Path) -> str:
+def _data(file: Path) -> bytes:
     with open(file, "rb", opener=_open) as stream:
         kind = os.fstat(stream.fileno())
         if not (stat.S_ISREG(kind.st_mode) or _is_null(kind)):
@@ -68,6 +86,10 @@ def _text(file: Path) -> str:
     if not data and stat.S_ISREG(kind.st_mode):
         msg = "it is empty, as if only half written; expected {} or a comment for the defaults"
         raise ValueError(msg)
+    return data
+
+
+def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

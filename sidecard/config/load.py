@@ -24,11 +24,15 @@ __all__ = ["ConfigError", "Loaded", "Problem", "attempt", "load"]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, the dotted paths of what was set in it, and its file if there is one."""
+    """A configuration, the dotted paths of what was set in it, and its file if there is one.
+
+    `sha256` is of the file's bytes as they were read, "" without a file.
+    """
 
     config: Config
     given: frozenset[str]
     file: Path | None
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def attempt(path: Path | None, env: Mapping[str, str], flags: Mapping[str, str])
     _put_gateway(values, sources, gateway(env))
     checked = check(values, sources, whole=content.whole)
     told = (*content.problems, *mistakes, *checked.problems)
-    return Attempt(Loaded(checked.config, given, path), checked, told, sources)
+    return Attempt(Loaded(checked.config, given, path, content.sha256), checked, told, sources)
 
 
 def _put_gateway(

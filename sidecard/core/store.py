@@ -125,7 +125,12 @@ class StoreFailed(Exception):
 
 
 class Store(Protocol):
-    """Keeps answers. `get` and `put` are called from the event loop's thread alone."""
+    """Keeps answers. `get` and `put` are called from the event loop's thread alone.
+
+    `keep_expired_s` is how long what has expired is kept; it may be set at any time.
+    """
+
+    keep_expired_s: float
 
     def get(self, key: bytes, now_wall: float) -> Stored | None:
         """Return what was put under the key, expired or not; None for a miss.

@@ -45,6 +45,9 @@ class Admit:
     """State: the bulkheads, one for each route that has a policy and one for all others.
 
     Safe to share within one event loop.
+
+    `before` is whose bulkheads this one goes on with, those of the same routes: who holds a
+    permit of the one holds it here. A route that had none of its own begins with all its permits.
     """
 
     def __init__(
@@ -55,13 +58,27 @@ class Admit:
         shared: AdmissionPolicy,
         clock: Clock,
         notes: NoteSink,
+        before: "Admit | None" = None,
     ) -> None:
         self._next = next_
-        self._own = {route: Admission(policy) for route, policy in policies.items()}
-        self._shared = Admission(shared)
         self._clock = clock
         self._notes = notes
-        self._waiters: dict[Ticket, asyncio.Future[Refusal | None]] = {}
+        self._waiters: dict[Ticket, asyncio.Future[Refusal | None]] = (
+            before._waiters if before else {}  # noqa: SLF001  # of its own class
+        )
+        known = before.bulkheads() if before else {}
+        self._shared = self._adopt(known.get(""), shared)
+        self._own = {
+            route: self._adopt(known.get(route), policy) for route, policy in policies.items()
+        }
+
+    def _adopt(self, known: Admission | None, policy: AdmissionPolicy) -> Admission:
+        """Return a bulkhead under the policy, an earlier one if there is; wake who gets in."""
+        if known is None:
+            return Admission(policy)
+        for admitted in known.adopt(policy, self._clock.now()):
+            self._wake(admitted, None)
+        return known
 
     async def __call__(self, call: Call) -> Reply:
         """Pass the call on when it has a permit.

@@ -21,6 +21,7 @@ class Coalesce:
     """State: the flights that can be joined. Safe to share within one event loop.
 
     `shares` says by a route's name whether its calls do.
+    `before` is whose flights can be joined here, too.
     """
 
     def __init__(
@@ -30,12 +31,15 @@ class Coalesce:
         clock: Clock,
         fingerprint_of: Callable[[Call], Fingerprint] = fingerprint,
         shares: Callable[[str], bool] = lambda _: True,
+        before: "Coalesce | None" = None,
     ) -> None:
         self._next = next_
         self._clock = clock
         self._shares = shares
         self._fingerprint_of = fingerprint_of
-        self._flights: dict[Terms, Flight] = {}
+        self._flights: dict[Terms, Flight] = (
+            before._flights if before else {}  # noqa: SLF001  # of its own class
+        )
 
     def __call__(self, call: Call) -> Awaitable[Reply]:
         """Return the answer of a flight, which the call starts or joins; raises its error."""

@@ -29,16 +29,25 @@ class ExactCache:
     """State: the answers, and which are being asked for anew. Safe to share.
 
     `refresh` is what asks for those: in the background, where nobody waits for it.
+    `before` is whose askings are known here, and closed with this one's.
     """
 
     def __init__(
-        self, next_: Handler, *, answers: Answers, clock: Clock, refresh: Handler | None = None
+        self,
+        next_: Handler,
+        *,
+        answers: Answers,
+        clock: Clock,
+        refresh: Handler | None = None,
+        before: "ExactCache | None" = None,
     ) -> None:
         self._next = next_
         self._answers = answers
         self._clock = clock
         self._refresh = refresh or next_
-        self._refreshing: dict[object, asyncio.Task[None]] = {}
+        self._refreshing: dict[object, asyncio.Task[None]] = (
+            before._refreshing if before else {}  # noqa: SLF001  # of its own class
+        )
 
     async def __call__(self, call: Call) -> Reply:
         """Return a fresh answer, or the next handler's, which is kept.

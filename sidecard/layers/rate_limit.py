@@ -31,16 +31,27 @@ class RateLimit:
     """State: a line for each target at whose gate anybody waits. Safe to share.
 
     `gate_of` gives the gate of a target by its name, always the same one.
+    `before` is whose lines this one goes on with, as both send calls through the same gates.
     """
 
     def __init__(
-        self, next_: Handler, *, gate_of: Callable[[str], Gate], notes: NoteSink, clock: Clock
+        self,
+        next_: Handler,
+        *,
+        gate_of: Callable[[str], Gate],
+        notes: NoteSink,
+        clock: Clock,
+        before: "RateLimit | None" = None,
     ) -> None:
         self._next = next_
         self._gate_of = gate_of
         self._notes = notes
         self._clock = clock
-        self._lines: dict[str, _Waiting] = {}
+        self._lines: dict[str, _Waiting] = (
+            before._lines if before else {}  # noqa: SLF001  # of its own class
+        )
+        for target in list(self._lines):
+            self._advance(target)  # The gate may let through more now.
 
     async def __call__(self, call: Call) -> Reply:
         """Pass the call on when its turn comes.

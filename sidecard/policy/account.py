@@ -71,6 +71,10 @@ class Account:
         """Take note that so much of the limit is used; return what was told of this window."""
         raise NotImplementedError
 
+    def untell(self) -> None:
+        """Forget how much of the limit was told, as there is another limit."""
+        raise NotImplementedError
+
     def _slot(self, start: int) -> Slot | None:
         """Return the slot that begins then, None where it is forgotten."""
         raise NotImplementedError

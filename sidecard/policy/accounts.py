@@ -29,6 +29,13 @@ class Accounts:
         if not budget.scope.divided:
             self.get((), 0.0)  # So that it is shown before anything is spent.
 
+    def adopt(self, budget: Budget) -> None:
+        """Go on as those of a budget with the same identity; of another limit all is told anew."""
+        if budget.limit != self.budget.limit:
+            for own in self.found.values():
+                own.untell()
+        self.budget = budget
+
     def get(self, values: tuple[str, ...], wall: float) -> Account:
         """Return the account of these values, or that of all who came too late for their own."""
         found = self.found

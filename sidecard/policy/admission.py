@@ -103,6 +103,23 @@ class Admission:
         self._departed = 0
         self._held_s = 0.0
 
+    def adopt(self, policy: AdmissionPolicy, now: float) -> list[Ticket]:
+        """Go on under another policy; return those who are admitted, as there are more permits.
+
+        Nobody loses a permit or a place: where there are fewer, those above come down by and by.
+        """
+        self.policy = policy
+        self._waiting.batch_max_wait_s = policy.batch_max_wait_s
+        self.limit = policy.in_flight
+        if policy.adaptive is None:
+            self._adaptive = None
+        else:
+            if self._adaptive is None:
+                self._adaptive = AdaptiveLimit(policy.adaptive, policy.in_flight)
+            self._adaptive.bound(policy.adaptive, policy.in_flight)
+            self.limit = self._adaptive.limit
+        return self._serve(now)
+
     def enter(
         self, tenant: str, priority: Priority, deadline: float, now: float
     ) -> Ticket | Displacement | Refusal:

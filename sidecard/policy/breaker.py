@@ -139,13 +139,7 @@ class Breaker:
         self.refusals = 0
         self._chance = chance
         self._on_change = on_change
-        self._window: Window
-        if policy.window == "time":
-            self._window = TimeWindow(policy.window_s)
-            self._minimum_calls = policy.minimum_calls
-        else:
-            self._window = CountWindow(policy.window_calls)
-            self._minimum_calls = min(policy.minimum_calls, policy.window_calls)
+        self._window = _window(policy)
         self._generation = 0
         self._first_open_s = min(policy.open_s, policy.max_open_s)
         self._open_s = self._first_open_s
@@ -207,6 +201,31 @@ class Breaker:
         """
         self._begin(State.CLOSED, now, "an operator reset it")
 
+    def adopt(self, policy: BreakerPolicy, now: float) -> None:
+        """Go on under another policy, in the state that it is in.
+
+        The window is kept unless its kind or its length changed: then it begins empty.
+        An open time that runs goes on, cut to the longest there may be now.
+        Probes that ended count, and may be all that is needed now.
+        """
+        before, self.policy = self.policy, policy
+        if before == policy:
+            return
+        kind = (before.window, before.window_s, before.window_calls)
+        if kind != (policy.window, policy.window_s, policy.window_calls):
+            self._window = _window(policy)
+        self._first_open_s = min(policy.open_s, policy.max_open_s)
+        longest_s = policy.max_open_s * (1.0 + policy.open_jitter)
+        self._open_until = min(self._open_until, now + longest_s)
+        self._open_s = min(self._open_s, policy.max_open_s)
+        if self.state is State.CLOSED:
+            self._open_s = self._first_open_s
+        self._probes.limit = policy.probes
+        if before.mode != policy.mode:
+            self.set_mode(policy.mode, now)
+        if self.state is State.HALF_OPEN:
+            self._judge_probes(now)
+
     def status(self, now: float) -> dict[str, object]:
         """Return what an operator wants to know, as JSON can say it.
 
@@ -252,7 +271,7 @@ class Breaker:
             return
         window = self._window
         window.record(now, failed=failed, slow=slow)
-        if self.state is State.CLOSED and window.calls >= self._minimum_calls:
+        if self.state is State.CLOSED and window.calls >= _minimum_calls(self.policy):
             policy = self.policy
             if window.failed / window.calls >= policy.failure_rate:
                 self._trip(now, _rate("failure", window.failed, window))
@@ -312,6 +331,18 @@ class Breaker:
         if self._opened_at is not None:
             parts.append(f"opened {self._asked_at - self._opened_at:.0f} s ago")
         return f"<Breaker {', '.join(parts)}>"
+
+
+def _window(policy: BreakerPolicy) -> Window:
+    if policy.window == "time":
+        return TimeWindow(policy.window_s)
+    return CountWindow(policy.window_calls)
+
+
+def _minimum_calls(policy: BreakerPolicy) -> int:
+    if policy.window == "time":
+        return policy.minimum_calls
+    return min(policy.minimum_calls, policy.window_calls)
 
 
 def _rate(name: str, count: int, window: Window) -> str:

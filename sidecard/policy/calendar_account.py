@@ -65,6 +65,11 @@ class CalendarAccount(Account):
         """Return a window's length after its end: the clock may step back."""
         return 2 * slot.span.end - slot.span.start
 
+    def untell(self) -> None:
+        """Forget it in every window."""
+        for slot in self._slots.values():
+            slot.told = 0
+
     def tell(self, percent: int) -> int:
         """Take note in the window itself."""
         slot = self._now

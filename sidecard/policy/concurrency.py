@@ -68,6 +68,14 @@ class AdaptiveLimit:
         self._samples = 0
         self._sampled_at = 0.0
 
+    def bound(self, policy: AdaptivePolicy, max_limit: int) -> None:
+        """Go on under other bounds, with what was learned as far as they allow it."""
+        self._policy = policy
+        self._max = max_limit
+        self._min = min(policy.min_limit, max_limit)
+        self._step = max(policy.increase * max_limit, 1.0)
+        self._value = self._bounded(self._value)
+
     @property
     def limit(self) -> int:
         """How many calls may be in flight now."""

@@ -38,6 +38,12 @@ class Door:
         self.tried = False
         return before <= now
 
+    def configure(self, longest_s: float, now: float) -> None:
+        """Close for `longest_s` at most from now on, also where it is closed already."""
+        self._longest_s = longest_s
+        self._closed_until = min(self._closed_until, now + longest_s)
+        self._reopens_at = min(self._reopens_at, self._closed_until)
+
     def doubt(self, now: float) -> None:
         """Let one through now, and others at the pace of trying."""
         self._closed_until = self._reopens_at = now

@@ -82,6 +82,20 @@ class Gate:
         self._mark = self._earlier = Mark(0.0, (0, 0, 0))
         self._judge()
 
+    def adopt(self, policy: LimitsPolicy, now: float) -> None:
+        """Go on under another policy, with the levels there are and what was learned."""
+        before, self.policy = self.policy, policy
+        if before == policy:
+            return
+        self._requests.configure(policy.requests_per_minute, now)
+        self._input.configure(policy.input_tokens_per_minute, now)
+        self._output.configure(policy.output_tokens_per_minute, now)
+        if not policy.follow_headers:
+            for meter in self._meters:
+                meter.forget()
+        self._door.configure(policy.longest_closed_s, now)
+        self._judge()
+
     def need(self, call: Call) -> Need:
         """Return what `call` will take, as far as anything limits that."""
         reads = self._input.bucket is not None

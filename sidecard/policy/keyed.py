@@ -13,6 +13,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+def _as_it_is(_name: str, _state: object) -> None:
+    """Change nothing of a state."""
+
+
 class Keyed(Generic[T]):
     """Calls as a function from a name to its state. Safe to share within one event loop.
 
@@ -53,6 +57,18 @@ class Keyed(Generic[T]):
         """Return the name that is missed least."""
         idle = (name for name, state in self._passing.items() if not self._holds(state))
         return next(idle, next(iter(self._passing)))
+
+    def inherit(self, before: "Keyed[T]", adapt: Callable[[str, T], object] = _as_it_is) -> None:
+        """Go on with the states of another, each adapted to what is set for its name now.
+
+        One that nobody configures any more is kept as those of made-up names are.
+        """
+        for name, state in before:
+            adapt(name, state)
+            if name in self._kept:
+                self._kept[name] = state
+            elif len(self._passing) < self._limit:
+                self._passing[name] = state
 
     def __iter__(self) -> Iterator[tuple[str, T]]:
         """Yield what there is, the configured first."""

@@ -108,8 +108,30 @@ class Ledger:
         self._by_identity = {books.budget.identity: books for books in self._books}
         self._crossed = crossed
         self._counts_unpriced = counts_unpriced
+        self._most_accounts = most_accounts
+        self._retired: dict[str, Accounts] = {}
+        self.foreign: list[Balance] = []
         self._number = 0
         self.open = 0
+
+    def adopt(self, budgets: Sequence[Budget], wall: float, *, counts_unpriced: bool) -> None:
+        """Go on with other budgets. What was spent stays spent, by a budget's `identity`.
+
+        A budget that is gone is counted no more, and its accounts are kept:
+        when it comes back, it goes on with what was spent in its windows.
+        """
+        known = self._retired | self._by_identity
+        self.budgets = tuple(budgets)
+        self._counts_unpriced = counts_unpriced
+        self._books = []
+        for budget in budgets:
+            books = known.pop(budget.identity, None) or Accounts(budget, self._most_accounts)
+            books.adopt(budget)
+            self._books.append(books)
+        self._by_identity = {books.budget.identity: books for books in self._books}
+        self._retired = known
+        kept, self.foreign = self.foreign, []
+        self.load(kept, wall)
 
     def reserve(self, facts: Facts, worst: Amounts, wall: float) -> Reservation | Refusal:
         """Set the worst case aside in every budget of the call, or in none."""
@@ -183,11 +205,12 @@ class Ledger:
             own.turn(wall)
             percent = 100 * own.spent // budget.limit if budget.limit else 100
             own.tell(max([t for t in THRESHOLDS if t <= percent], default=0))
+        self.foreign += foreign
         return foreign
 
     def balances(self) -> Iterator[Balance]:
         """Yield all that is known, to be kept."""
-        for books in self._books:
+        for books in (*self._books, *self._retired.values()):
             for own in books.found.values():
                 yield from [_balance(books.budget, own, s) for s in own.slots() if s.spent]
 

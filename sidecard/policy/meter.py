@@ -74,6 +74,25 @@ class Meter:
             self.learned = False
             self.bucket = None if self._configured is None else Bucket(self._configured)
 
+    def configure(self, configured: int | None, now: float) -> None:
+        """Go on with another limit, or none; what is in the bucket stays, as far as it fits.
+
+        What doesn't fit is forgiven: a limit that was lowered a lot would else be waited for
+        long. A lower limit that the upstream told of holds on.
+        """
+        before, self._configured = self._configured, configured
+        bucket = self.bucket
+        if configured == before:
+            return
+        if bucket is None:
+            self.bucket = None if configured is None else Bucket(configured)
+        elif configured is None:
+            self.bucket = bucket if self.learned else None
+        elif not self.learned or bucket.per_minute > configured:
+            self.learned = False
+            bucket.set_rate(configured, now)
+            bucket.set_level(min(bucket.level(now), configured), now)
+
     def status(self, now: float) -> dict[str, object]:
         """Return what an operator wants to know; nothing where there is no limit."""
         if self.bucket is None:

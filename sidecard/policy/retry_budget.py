@@ -35,6 +35,11 @@ class RetryBudget:
         self._withdrawals = 0
         self._current = 0
 
+    def adopt(self, ratio: float, floor_per_s: float) -> None:
+        """Allow as much from now on; what the window has counted stays."""
+        self.ratio, self.floor_per_s = ratio, floor_per_s
+        self._floor = floor_per_s * self.window_s
+
     def deposit(self, now: float) -> None:
         """Count a call; one that goes on to a second target is still one call."""
         self._deposited[self._turn(now)] += 1

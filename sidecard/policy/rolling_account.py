@@ -67,6 +67,10 @@ class RollingAccount(Account):
         """Return when it leaves the window: no later, as time is never behind the wall clock."""
         return slot.span.end + self._window.per.length_s
 
+    def untell(self) -> None:
+        """Forget it."""
+        self._told = 0
+
     def tell(self, percent: int) -> int:
         """Take note for the length of a window from the last time that there was anything new."""
         if self._time - self._told_at >= self._window.per.length_s:

@@ -105,10 +105,10 @@ class Lane:
 class Waiting:
     """Everyone who waits. A batch waiter of `batch_max_wait_s` seconds competes as interactive."""
 
-    __slots__ = ("_batch_max_wait_s", "_by_age", "batch", "interactive", "size")
+    __slots__ = ("_by_age", "batch", "batch_max_wait_s", "interactive", "size")
 
     def __init__(self, batch_max_wait_s: float) -> None:
-        self._batch_max_wait_s = batch_max_wait_s
+        self.batch_max_wait_s = batch_max_wait_s
         self._by_age: OrderedDict[Ticket, None] = OrderedDict()
         self.interactive = Lane()
         self.batch = Lane()
@@ -150,7 +150,7 @@ class Waiting:
             return
         for _ in range(_AGED_AT_ONCE):
             ticket = next(iter(self._by_age), None)
-            if ticket is None or now - ticket.arrived < self._batch_max_wait_s:
+            if ticket is None or now - ticket.arrived < self.batch_max_wait_s:
                 return
             self.remove(ticket)
             ticket.urgent = True

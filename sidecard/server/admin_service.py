@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Coroutine
+from typing import NoReturn, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from sidecard.config.problems import ConfigError
+from sidecard.config.reloads import Reloads
 from sidecard.core.clock import Clock
 from sidecard.core.errors import (
     DeadlineExceeded,
@@ -29,10 +31,16 @@ _EMPTY = "names nothing to remove; set tenant, route or older_than, or everythin
 
 _log = logging.getLogger(__name__)
 
+_Request = TypeVar("_Request", pb.PurgeCacheRequest, pb.ReloadRequest)
+
+Reload = Callable[[], Coroutine[None, None, Reloads]]
+"""Puts the configuration as it is now into force; raises `ConfigError` where it has mistakes."""
+
 
 class AdminServicer:
     """`sidecard.v1.AdminService`. Safe to share.
 
+    `reload` reads the configuration again, and goes on when who ordered it has left.
     `forget` drops what is remembered of answers beside the store.
     """
 
@@ -43,9 +51,11 @@ class AdminServicer:
         token: AdminToken,
         clock: Clock,
         forget: Callable[[], object] = lambda: None,
+        reload: Reload,
     ) -> None:
         self._store = store
         self._forget = forget
+        self._reload = reload
         self._token = token
         self._clock = clock
 
@@ -54,7 +64,7 @@ class AdminServicer:
         arrival = arrive(context, self._clock, _LONGEST_S)
         try:
             self._authenticate(context)
-            request = _parse(payload)
+            request = _parse(pb.PurgeCacheRequest, payload)
             which = self._which(request)
             async with asyncio.timeout_at(arrival.deadline):
                 self._forget()
@@ -68,6 +78,22 @@ class AdminServicer:
         facts = {"tenant": which.tenant, "route": which.route, "removed": removed}
         _log.info("cache purged", extra={"request_id": arrival.request_id, **facts})
         return pb.PurgeCacheResponse(removed=removed)
+
+    async def reload(self, payload: bytes, context: Context) -> pb.ReloadResponse:
+        """Put the configuration as it is now into force, and return what is."""
+        arrival = arrive(context, self._clock, _LONGEST_S)
+        try:
+            self._authenticate(context)
+            _parse(pb.ReloadRequest, payload)
+            found = await asyncio.shield(self._reload())
+        except ConfigError as error:
+            problems = [
+                Violation(problem.path or "config", str(problem)) for problem in error.problems
+            ]
+            await _fail(context, InvalidCall(*problems), arrival)
+        except Exception as error:  # noqa: BLE001  # as above
+            await _fail(context, error, arrival)
+        return pb.ReloadResponse(sha256=found.sha256, waiting_for_restart=found.waiting)
 
     def _authenticate(self, context: Context) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
@@ -96,9 +122,9 @@ class AdminServicer:
         return Purge(request.tenant or None, request.route or None, created_before)
 
 
-def _parse(payload: bytes) -> pb.PurgeCacheRequest:
+def _parse(kind: type[_Request], payload: bytes) -> _Request:
     try:
-        return pb.PurgeCacheRequest.FromString(payload)
+        return kind.FromString(payload)
     except DecodeError:
         raise InvalidCall(Violation("request", "not a message of this type")) from None
 
@@ -119,5 +145,9 @@ def handlers(
         "PurgeCache": grpc.stream_unary_rpc_method_handler(
             reading(servicer.purge_cache, body_s),
             response_serializer=pb.PurgeCacheResponse.SerializeToString,
-        )
+        ),
+        "Reload": grpc.stream_unary_rpc_method_handler(
+            reading(servicer.reload, body_s),
+            response_serializer=pb.ReloadResponse.SerializeToString,
+        ),
     }

@@ -24,8 +24,8 @@ SERVICE: Final = "sidecard.v1.GenerationService"
 _log: Final = logging.getLogger(__name__)
 
 _TELL_S: Final = 1.0
-_LEAVE_S: Final = 0.2
-"""How long calls that are cut may take to hear of it."""
+_LEAVE_S: Final = 1.0
+"""How long the last bytes of calls that ended may take to leave: a busy machine stalls for less."""
 
 _GRPC_LIMIT_FACTOR: Final = 2
 """gRPC's own size limit over ours: what lies between gets a status that names the field."""

@@ -82,6 +82,16 @@ class GenerationServicer:
         self._listen = listen
         self.open_calls = OpenCalls()
 
+    def configure(
+        self, stack: Handler, *, count: Counter, decoder: Decoder, total_s: float
+    ) -> None:
+        """Take the next calls under another configuration; those that run stay as they are."""
+        self._stack = stack
+        self._count = count
+        self._decoder = decoder
+        self._total_s = total_s
+        self.recall.forget()
+
     async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse | bytes:
         """One question, one whole answer; as bytes where it is a hit."""
         arrival = self._arrive(context)

@@ -7,9 +7,9 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.core.ledger import UsageQuery, Used
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """What the admin server tells: each is asked anew for every request.
+    """What the admin server tells: each is asked anew for every request, and may be replaced.
 
     `ready` returns why the daemon takes no calls, None when it does;
     `usage` raises `LedgerFailed`, and is None where nothing is recorded;

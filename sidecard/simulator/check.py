@@ -1,6 +1,6 @@
 """What the API refuses before it answers: the rules of the request, with its wording."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from sidecard.core import jsonio
@@ -11,11 +11,17 @@ _ROLES: Final = ("user", "assistant", "system")
 _MIN_THINKING_TOKENS: Final = 1024
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise `Refusal` for a request without credentials or version, as the API does."""
+def check_headers(headers: Mapping[str, str], keys: Collection[str] = ()) -> None:
+    """Raise `Refusal` for a request without credentials or version, as the API does.
+
+    `keys` are those that are accepted; none named: any.
+    """
     token = headers.get("authorization", "").removeprefix("Bearer").strip()
-    if not (headers.get("x-api-key", "").strip() or token):
+    given = headers.get("x-api-key", "").strip() or token
+    if not given:
         raise Refusal("x-api-key header is required", 401)
+    if keys and given not in keys:
+        raise Refusal("invalid x-api-key", 401)
     if not headers.get("anthropic-version"):
         raise Refusal("anthropic-version: header is required")
 

@@ -127,6 +127,10 @@ class Simulator:
         handlers = self._server.connections if self._server else []
         return [handler.transport for handler in handlers if handler.transport is not None]
 
+    def accept(self, *keys: str) -> None:
+        """Refuse every key but these from now on, with 401; none named: take any."""
+        self.service.keys = frozenset(keys)
+
     def play(self, script: Script) -> None:
         """Replace the script, from its beginning."""
         self.service.play(script)

@@ -37,6 +37,7 @@ class Service:
         self.books = books
         self.busy: set[object] = set()
         self.stopping = False
+        self.keys: frozenset[str] = frozenset()
         self._player = player
         self._pace = pace
         self._refuse = refuse
@@ -105,7 +106,7 @@ class Service:
             raise Refusal(f"{request.path}: Not found", 404)
         if request.method != "POST":
             raise Refusal("Method Not Allowed", 405)
-        check.check_headers(request.headers)
+        check.check_headers(request.headers, self.keys)
         body = check.parse_body(content)
         self.books.received.append(Received(request.path, request.headers, body))
         check.check_body(body, counting=request.path == _COUNT)

@@ -63,6 +63,15 @@ class DiskStore:
         self._dropped = self._damaged = self._unreadable = 0
         self._void: dict[bytes, None] = {}
 
+    @property
+    def keep_expired_s(self) -> float:
+        """How long what has expired is kept."""
+        return self._keeper.keep_expired_s
+
+    @keep_expired_s.setter
+    def keep_expired_s(self, keep_expired_s: float) -> None:
+        self._keeper.keep_expired_s = keep_expired_s
+
     def get(self, key: bytes, now_wall: float) -> Stored | None:
         """Return what waits or is on disk; a record that is damaged is removed, and a miss."""
         if key in self._void:

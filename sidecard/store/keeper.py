@@ -60,6 +60,7 @@ class Pace:
 class Keeper:
     """Owns place and shelf. The event loop calls `read` and `close` and looks at the numbers.
 
+    `keep_expired_s` may be set at any time, and counts from the next tidying on.
     `why` says what keeps entries from being written, "" when nothing does.
     """
 
@@ -77,7 +78,7 @@ class Keeper:
         self._place = place
         self._desk = desk
         self._codec = codec
-        self._keep_expired_s = keep_expired_s
+        self.keep_expired_s = keep_expired_s
         self._clock = clock
         self._say = say
         self._pace = pace
@@ -208,7 +209,7 @@ class Keeper:
             except BadKeyFile as error:
                 self._say(StoreKeysKept(str(error)))
             if shelf is not None and not self.why:
-                limit = self._clock.wall() - self._keep_expired_s
+                limit = self._clock.wall() - self.keep_expired_s
                 gone = space.drop_expired(shelf, limit, rounds=_SWEEP_ROUNDS)
                 self.counts.expired += gone
         if shelf is not None and not self.why and (now >= self._touch_at or self._closing):

@@ -17,7 +17,7 @@ class MemoryStore:
 
     def __init__(self, *, max_bytes: int, keep_expired_s: float = 0.0) -> None:
         self._max_bytes = max_bytes
-        self._keep_expired_s = keep_expired_s
+        self.keep_expired_s = keep_expired_s
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
         self._written = self._dropped = self._expired = self._evicted = 0
@@ -27,7 +27,7 @@ class MemoryStore:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.expires_at + self._keep_expired_s < now_wall:
+        if entry.expires_at + self.keep_expired_s < now_wall:
             self._expired += 1
             self._remove(key)
             return None

@@ -27,7 +27,7 @@ class AccessLog:
 
     Of calls that went well `sample` is the share that gets a line, from 0 to 1;
     failed, abandoned and degraded calls, and those of `slow_s` seconds or more, always get one.
-    `chance` gives a number from 0 to below 1.
+    Both may be set at any time. `chance` gives a number from 0 to below 1.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class AccessLog:
         self._clock = clock
         self._redact = redact
         self._as_json = as_json
-        self._sample = sample
-        self._slow_s = slow_s
+        self.sample = sample
+        self.slow_s = slow_s
         self._chance = chance
         self._second = -1
         self._second_text = ""
@@ -69,11 +69,11 @@ class AccessLog:
     def _leaves_out(self, head: Head | None, outcome: Outcome, began: float) -> bool:
         """Whether the call went well, as most do, and others are to speak for it."""
         return (
-            self._sample < 1.0
+            self.sample < 1.0
             and outcome.ending is Ending.COMPLETED
             and not (head is not None and head.degraded)
-            and outcome.ended_at - began < self._slow_s
-            and self._chance() >= self._sample
+            and outcome.ended_at - began < self.slow_s
+            and self._chance() >= self.sample
         )
 
     def _timestamp(self, wall: float) -> str:

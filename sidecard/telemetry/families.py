@@ -36,6 +36,12 @@ class Names:
         self._known = set(kept)
         self._most = len(self._known) + limit
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Give these names their own labels, too, beside as many others as before."""
+        before = len(self._known)
+        self._known.update(names)
+        self._most += len(self._known) - before
+
     def __call__(self, name: str) -> str:
         """Return the label for a name."""
         known = self._known

@@ -61,9 +61,15 @@ def configure(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_level(level)
+    return not console
+
+
+def set_level(level: str) -> None:
+    """Write lines of this level and above from now on."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(root.level, logging.WARNING))
-    return not console
 
 
 # Local variables hold prompts, answers and keys: structlog shows them unless told not to.

@@ -53,6 +53,15 @@ GAUGES: Final = (
     Level("sidecard_limit_room", "What it could be sent of that now", ("target", "kind")),
     Level("sidecard_upstream_busy", "Answers of the upstream that are being read now"),
     Level("sidecard_info", "1 for the version that runs", ("version",)),
+    Level("sidecard_config_info", "1 for the file that is in force", ("sha256",)),
+    Level("sidecard_config_last_reload_successful", "1 if the last reload was, or there was none"),
+    Level(
+        "sidecard_config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was read",
+    ),
+    Level("sidecard_config_reloads_total", "Times that the configuration was read again"),
+    Level("sidecard_config_reload_failures_total", "Times that it was refused then"),
+    Level("sidecard_config_restart_needed", "1 for what waits for a restart", ("field",)),
     Level("sidecard_prices_info", "1 for the price list that is in force", ("version",)),
     Level("sidecard_retry_budget", "Retries and hedges that the budget allows now"),
     Level("sidecard_budget_spent", "What is spent of a budget", ("budget", "of", "unit")),
@@ -90,9 +99,8 @@ class Metrics:
         routes: Collection[str] = (),
         uncached: Collection[str] = (),
     ) -> None:
-        self._uncached = frozenset(uncached)
-        self._targets = Names([*targets, *[resort.value for resort in LastResort]])
-        self._routes = Names(routes)
+        self._targets = Names([resort.value for resort in LastResort])
+        self._routes = Names()
         self._tenants = Names()
         self._count_calls()
         self._count_decisions()
@@ -105,6 +113,15 @@ class Metrics:
             self.registry.register(family)
         # Memory, CPU time and open files, under the names that every exporter gives them.
         ProcessCollector(registry=self.registry)
+        self.configure(targets=targets, routes=routes, uncached=uncached)
+
+    def configure(
+        self, *, targets: Collection[str], routes: Collection[str], uncached: Collection[str]
+    ) -> None:
+        """Hear of the names that are configured now; those before keep their labels."""
+        self._uncached = frozenset(uncached)
+        self._targets.keep(targets)
+        self._routes.keep(routes)
         for target in targets:
             self.breaker.add(target, "open", by=0)
             self.gate_closed.add(target, by=0)

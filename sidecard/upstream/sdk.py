@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecard.core.jsonio import JsonObject
-from sidecard.upstream.keys import KeySource
+from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.sdk_eventstream import EventStreamDecoder
 from sidecard.upstream.transport import Phase, TransportFault
 
@@ -62,17 +62,20 @@ class Sdk:
 
     async def send(self, path: str, body: JsonObject) -> "SdkResponse":
         """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
-        response = await self._post(path, body)
-        if response.status == 401 and self._renewed():  # noqa: PLR2004
-            await response.aclose()
-            response = await self._post(path, body)
+        key = self._current_key()
+        response = await self._post(path, body, key)
+        if response.status == 401:  # noqa: PLR2004
+            replaced = self._renewed()
+            if replaced != key:
+                await response.aclose()
+                response = await self._post(path, body, replaced)
         if response.status == 200:  # noqa: PLR2004
             await _refuse_compressed(response)
         return response
 
-    async def _post(self, path: str, body: JsonObject) -> "SdkResponse":
-        if self._key is not None:
-            self._sdk.set_key(self._client, self._key.current())
+    async def _post(self, path: str, body: JsonObject, key: Secret | None) -> "SdkResponse":
+        if key is not None:
+            self._sdk.set_key(self._client, key)
         try:
             answer = await self._sdk.post(self._client, path, body)
         except Exception as error:
@@ -94,14 +97,16 @@ class Sdk:
             await response.cut()  # The client's own close would leave their readers waiting.
         await self._client.close()
 
-    def _renewed(self) -> bool:
-        """Whether there is another key than the one that was refused."""
+    def _current_key(self) -> Secret | None:
+        """Return the key as it is now, nothing where the client has credentials of its own."""
+        return None if self._key is None else self._key.current()
+
+    def _renewed(self) -> Secret | None:
+        """Return what is to be used after a refusal: a key may have been replaced by then."""
         self._sdk.forget_token(self._client)
-        if self._key is None:
-            return False
-        refused = self._key.current()
-        self._key.rejected()
-        return self._key.current() != refused
+        if self._key is not None:
+            self._key.rejected()
+        return self._current_key()
 
     def _ended(self, response: "SdkResponse", task: asyncio.Task[None] | None) -> None:
         """Take note that an answer is done with, but for a task that waits for its end."""

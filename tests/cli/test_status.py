@@ -112,3 +112,18 @@ async def test_an_address_that_is_none(address: str) -> None:
         2,
         f"sidecard status: {address} is no address; expected host:port\n",
     )
+
+
+async def test_a_refused_configuration_is_told(address: str) -> None:
+    """Who looks at the table sees every mistake, and what waits for a restart."""
+    DOCUMENT["config"] = {
+        "problems": ["retry.max_attempts: expected 1 to 20 (file x, line 3)"],
+        "waiting_for_restart": ["listen.grpc", "data_dir"],
+    }
+    try:
+        code, out, _ = await run("--admin", address)
+    finally:
+        del DOCUMENT["config"]
+    assert code == 0
+    assert "  retry.max_attempts: expected 1 to 20 (file x, line 3)\n" in out
+    assert "waits for a restart: listen.grpc, data_dir\n" in out

@@ -90,10 +90,11 @@ async def test_a_second_signal_ends_at_once() -> None:
             stream = caller.StreamGenerate(QUESTION)
             await anext(aiter(stream))
             daemon.signal(signal.SIGTERM)
+            reading = asyncio.create_task(read(stream))
             await daemon.logged("draining")
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended(5) == 128 + signal.SIGTERM
-            failure = (await read(stream)).failure
+            failure = (await reading).failure
             assert failure is not None
             assert failure.reason == "SHUTTING_DOWN", failure
 
@@ -265,3 +266,28 @@ async def test_a_rotated_key_is_picked_up(tmp_path: Path) -> None:
                     await caller.Generate(QUESTION)
                     await asyncio.sleep(0.05)
             assert sim.books.received[-1].headers["authorization"].endswith("second-00000000")
+
+
+async def test_keys_rotate_under_load_and_no_call_fails(tmp_path: Path) -> None:
+    """A key that is withdrawn the moment that the file has the next one costs no call anything."""
+    file = tmp_path / "key"
+    file.write_text("sk-ant-0")
+    async with Simulator() as sim:
+        env = settings(sim.base_url) | ONCE | {"SIDECARD_UPSTREAM__API_KEY_FILE": str(file)}
+        del env["ANTHROPIC_API_KEY"]
+        sim.accept("sk-ant-0")
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            for number in range(1, 11):
+                calls = [asyncio.ensure_future(caller.Generate(QUESTION)) for _ in range(20)]
+                await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+                replacement = tmp_path / "new"
+                replacement.write_text(f"sk-ant-{number}")
+                replacement.replace(file)
+                sim.accept(f"sk-ant-{number}")
+                await asyncio.gather(*calls)
+                await caller.Generate(QUESTION)
+            sim.accept("sk-ant-other")
+            before = sim.books.requests
+            refused = await fails(caller.Generate(QUESTION))
+            assert refused.reason == "UPSTREAM_MISCONFIGURED"
+            assert sim.books.requests == before + 1  # The key is the same: it isn't sent again.

@@ -9,6 +9,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from sidecard.config.problems import ConfigError, Problem
+from sidecard.config.reloads import Reloads
 from sidecard.core.store import Entry, Purge, StoreFailed
 from sidecard.server import admin_service
 from sidecard.server.admin_service import AdminServicer
@@ -62,7 +64,15 @@ class Bench:
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     store = request.param(max_bytes=1 << 20)
     token = tmp_path / "admin-token"
-    servicer = AdminServicer(store, token=AdminToken.made(token), clock=CLOCK)
+    reloads = Reloads("abc", 0.0)
+
+    async def reload() -> Reloads:
+        if store.stats().entries:
+            raise ConfigError([Problem("retry.max_attempts", "file x, line 3", "expected 1")])
+        reloads.took("def", ["listen.grpc"], 1.0)
+        return reloads
+
+    servicer = AdminServicer(store, token=AdminToken.made(token), clock=CLOCK, reload=reload)
     server = grpc.aio.server()
     methods = admin_service.handlers(servicer, body_s=5)
     server.add_generic_rpc_handlers(
@@ -102,6 +112,28 @@ async def test_without_the_token_nothing_is_removed(
     refused = await bench.refused(ALL, authorization)
     assert (refused.code, refused.reason) == ("UNAUTHENTICATED", "UNAUTHENTICATED")
     assert bench.store.stats().entries == 1
+
+
+async def test_what_is_in_force_is_told(bench: Bench) -> None:
+    """After a reload: which file, and what of it waits. It needs the token."""
+    metadata = (("authorization", f"Bearer {bench.token.read_text().strip()}"),)
+    done = await bench.stub.Reload(pb.ReloadRequest(), metadata=metadata)
+    assert done.sha256 == "def"
+    assert list(done.waiting_for_restart) == ["listen.grpc"]
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await bench.stub.Reload(pb.ReloadRequest())
+    assert failure(raised.value).reason == "UNAUTHENTICATED"
+
+
+async def test_mistakes_of_a_configuration_are_told(bench: Bench) -> None:
+    """Each by its field, with the line of the file."""
+    put(bench, "a")
+    metadata = (("authorization", f"Bearer {bench.token.read_text().strip()}"),)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await bench.stub.Reload(pb.ReloadRequest(), metadata=metadata)
+    refused = failure(raised.value)
+    assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ["retry.max_attempts"])
+    assert "line 3" in refused.message
 
 
 async def test_the_bare_token_is_none(bench: Bench) -> None:

@@ -25,9 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "server": OUTER | {"v1"},
     "simulator": OUTER,
     "state": {"core", "policy", "config", "layers", "schema", "store", "upstream"},
-    "telling": {"core", "policy", "layers", "state"},
+    "telling": {"core", "policy", "config", "layers", "state"},
+    "fronts": {"core", "policy", "config", "server", "state", "upstream"},
+    "reloading": {"core", "config"},
     "opening": OUTER | {"store", "upstream", "simulator"},
-    "app": OUTER | {"layers", "store", "upstream", "server", "state", "opening", "telling"},
+    "app": OUTER
+    | {"layers", "store", "upstream", "server"}
+    | {"state", "opening", "telling", "fronts", "reloading"},
     "__main__": {"cli"},
     "cli": OUTER | {"app", "server", "store", "upstream", "simulator"},
 }

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecard.upstream.keys import FileKey
 from sidecard.upstream.transport import Phase, TransportFault
 from tests.support.rawserver import Connection, answers, raw_server, unused_port
 from tests.support.simulator import until
@@ -232,3 +234,31 @@ async def test_an_answer_may_come_before_the_request_has_gone_out(kind: str) -> 
         response = await transport.send(PATH, body)
         assert response.status == 413
         assert await whole(response) == b"too large"
+
+
+async def test_a_key_replaced_meanwhile_is_used_by_all(kind: str, tmp_path: Path) -> None:
+    """Requests that were under way with the old key are all sent again, not the first alone."""
+    file = tmp_path / "key"
+    file.write_text("old")
+    replaced, sent = asyncio.Event(), list[str]()
+
+    async def strict(connection: Connection) -> None:
+        while True:
+            shown = (await connection.request()).headers["authorization"]
+            sent.append(shown)
+            if shown == "Bearer old":
+                await replaced.wait()
+            await connection.answer(401 if shown == "Bearer old" else 200)
+
+    async with (
+        raw_server(strict) as server,
+        opened(kind, server.base_url, key=FileKey(file)) as transport,
+    ):
+        asked = [asyncio.create_task(transport.send(PATH, BODY)) for _ in range(2)]
+        async with asyncio.timeout(10):
+            while len(sent) < 2:  # noqa: ASYNC110  # the server's side
+                await asyncio.sleep(0.01)
+            file.write_text("new")
+            replaced.set()
+            assert [answer.status for answer in await asyncio.gather(*asked)] == [200, 200]
+    assert sorted(sent) == ["Bearer new"] * 2 + ["Bearer old"] * 2

@@ -141,6 +141,98 @@ func (x *PurgeCacheResponse) GetRemoved() int64 {
 	return 0
 }
 
+// Nothing is to be said: the configuration is where it was when the daemon started.
+type ReloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+// What is in force now.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The SHA-256 of the configuration's file, in hexadecimal. Default: there is no file.
+	Sha256 string `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The fields that differ in it from what is in force, as they take effect at a restart only.
+	WaitingForRestart []string `protobuf:"bytes,2,rep,name=waiting_for_restart,json=waitingForRestart,proto3" json:"waiting_for_restart,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReloadResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ReloadResponse) GetWaitingForRestart() []string {
+	if x != nil {
+		return x.WaitingForRestart
+	}
+	return nil
+}
+
 var File_sidecard_v1_admin_proto protoreflect.FileDescriptor
 
 const file_sidecard_v1_admin_proto_rawDesc = "" +
@@ -155,10 +247,15 @@ const file_sidecard_v1_admin_proto_rawDesc = "" +
 	"everything\x18\x04 \x01(\bR\n" +
 	"everything\".\n" +
 	"\x12PurgeCacheResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x03R\aremoved2]\n" +
+	"\aremoved\x18\x01 \x01(\x03R\aremoved\"\x0f\n" +
+	"\rReloadRequest\"X\n" +
+	"\x0eReloadResponse\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12.\n" +
+	"\x13waiting_for_restart\x18\x02 \x03(\tR\x11waitingForRestart2\xa0\x01\n" +
 	"\fAdminService\x12M\n" +
 	"\n" +
-	"PurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponseb\x06proto3"
+	"PurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponse\x12A\n" +
+	"\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponseb\x06proto3"
 
 var (
 	file_sidecard_v1_admin_proto_rawDescOnce sync.Once
@@ -172,18 +269,22 @@ func file_sidecard_v1_admin_proto_rawDescGZIP() []byte {
 	return file_sidecard_v1_admin_proto_rawDescData
 }
 
-var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_sidecard_v1_admin_proto_goTypes = []any{
 	(*PurgeCacheRequest)(nil),   // 0: sidecard.v1.PurgeCacheRequest
 	(*PurgeCacheResponse)(nil),  // 1: sidecard.v1.PurgeCacheResponse
-	(*durationpb.Duration)(nil), // 2: google.protobuf.Duration
+	(*ReloadRequest)(nil),       // 2: sidecard.v1.ReloadRequest
+	(*ReloadResponse)(nil),      // 3: sidecard.v1.ReloadResponse
+	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
 }
 var file_sidecard_v1_admin_proto_depIdxs = []int32{
-	2, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
+	4, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
 	0, // 1: sidecard.v1.AdminService.PurgeCache:input_type -> sidecard.v1.PurgeCacheRequest
-	1, // 2: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
+	2, // 2: sidecard.v1.AdminService.Reload:input_type -> sidecard.v1.ReloadRequest
+	1, // 3: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
+	3, // 4: sidecard.v1.AdminService.Reload:output_type -> sidecard.v1.ReloadResponse
+	3, // [3:5] is the sub-list for method output_type
+	1, // [1:3] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
@@ -200,7 +301,7 @@ func file_sidecard_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidecard_v1_admin_proto_rawDesc), len(file_sidecard_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,19 @@ pub struct PurgeCacheResponse {
     #[prost(int64, tag = "1")]
     pub removed: i64,
 }
+/// Nothing is to be said: the configuration is where it was when the daemon started.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+/// What is in force now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadResponse {
+    /// The SHA-256 of the configuration's file, in hexadecimal. Default: there is no file.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// The fields that differ in it from what is in force, as they take effect at a restart only.
+    #[prost(string, repeated, tag = "2")]
+    pub waiting_for_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Generated client implementations.
 pub mod admin_service_client {
     #![allow(
@@ -130,6 +143,30 @@ pub mod admin_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sidecard.v1.AdminService", "PurgeCache"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads the configuration again and puts it into force, without waiting for its file to be
+        /// looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+        /// what was in force stays.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidecard.v1.AdminService/Reload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidecard.v1.AdminService", "Reload"));
             self.inner.unary(req, path, codec).await
         }
     }

@@ -79,6 +79,15 @@ class HttpServer:
         self._listener: asyncio.Server | None = None
         self._server: BoundedServer | None = None
 
+    def configure(
+        self, stack: Handler, *, count: Counter, decoder: Decoder, total_s: float
+    ) -> None:
+        """Take the next calls under another configuration; those that run stay as they are."""
+        self._stack = stack
+        self._count = count
+        self._decoder = decoder
+        self._total_s = total_s
+
     async def start(self) -> None:
         """Listen; raises `AddressError`. `address` is then where, as bound."""
         host, _, port = self.address.rpartition(":")

@@ -1,11 +1,11 @@
 """The operator's orders to a daemon, each with the operator's token. Not for applications."""
 
 import secrets
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
 
-from sidecard.v1.admin_pb2 import PurgeCacheRequest
+from sidecard.v1.admin_pb2 import PurgeCacheRequest, ReloadRequest, ReloadResponse
 from sidecard.v1.admin_pb2_grpc import AdminServiceStub
 from sidecard_client.options import OPTIONS
 from sidecard_client.request import Caller
@@ -13,6 +13,8 @@ from sidecard_client.status import typed
 from sidecard_client.tls import Tls
 
 _TIMEOUT_S = 60.0
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 
 
 class Operator(Caller):
@@ -39,14 +41,26 @@ class Operator(Caller):
         Raises a `SidecardError`: `Unauthenticated` for another token, and one whose reason is
         UNIMPLEMENTED where the daemon takes no orders.
         """
-        request = PurgeCacheRequest(tenant=tenant, route=route, everything=everything)
+        purge = PurgeCacheRequest(tenant=tenant, route=route, everything=everything)
         if older_than_s is not None:
-            request.older_than.FromNanoseconds(round(older_than_s * 1e9))
+            purge.older_than.FromNanoseconds(round(older_than_s * 1e9))
+        return self._order(AdminServiceStub(self._channel).PurgeCache, purge).removed
+
+    def reload(self) -> ReloadResponse:
+        """Have the configuration read again; return what is in force then.
+
+        Raises what `purge_cache` does, and `InvalidCall` for a configuration with mistakes,
+        which has them: what was in force stays.
+        """
+        return self._order(AdminServiceStub(self._channel).Reload, ReloadRequest())
+
+    def _order(
+        self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request
+    ) -> _Response:
         request_id = secrets.token_hex(8)
         metadata = (("x-request-id", request_id), ("authorization", f"Bearer {self._token}"))
-        stub = AdminServiceStub(self._channel)
         try:
-            return stub.PurgeCache(request, timeout=self.timeout_s, metadata=metadata).removed
+            return method(request, timeout=self.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise typed(error, self.address, request_id, "") from error
 

@@ -44,6 +44,11 @@ class AdminServiceStub:
                 request_serializer=sidecard_dot_v1_dot_admin__pb2.PurgeCacheRequest.SerializeToString,
                 response_deserializer=sidecard_dot_v1_dot_admin__pb2.PurgeCacheResponse.FromString,
                 _registered_method=True)
+        self.Reload = channel.unary_unary(
+                '/sidecard.v1.AdminService/Reload',
+                request_serializer=sidecard_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
+                response_deserializer=sidecard_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -61,6 +66,15 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reload(self, request, context):
+        """Reads the configuration again and puts it into force, without waiting for its file to be
+        looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+        what was in force stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -68,6 +82,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.PurgeCache,
                     request_deserializer=sidecard_dot_v1_dot_admin__pb2.PurgeCacheRequest.FromString,
                     response_serializer=sidecard_dot_v1_dot_admin__pb2.PurgeCacheResponse.SerializeToString,
+            ),
+            'Reload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reload,
+                    request_deserializer=sidecard_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
+                    response_serializer=sidecard_dot_v1_dot_admin__pb2.ReloadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -102,6 +121,33 @@ class AdminService:
             '/sidecard.v1.AdminService/PurgeCache',
             sidecard_dot_v1_dot_admin__pb2.PurgeCacheRequest.SerializeToString,
             sidecard_dot_v1_dot_admin__pb2.PurgeCacheResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidecard.v1.AdminService/Reload',
+            sidecard_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
+            sidecard_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,11 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     PurgeCache: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PurgeCacheRequest, _admin_pb2.PurgeCacheResponse]
     """Removes answers from the cache: those to which all that is said applies."""
+    Reload: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]
+    """Reads the configuration again and puts it into force, without waiting for its file to be
+    looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+    what was in force stays.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -53,6 +58,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PurgeCache: _aio.UnaryUnaryMultiCallable[_admin_pb2.PurgeCacheRequest, _admin_pb2.PurgeCacheResponse]  # type: ignore[assignment]
     """Removes answers from the cache: those to which all that is said applies."""
+    Reload: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadRequest, _admin_pb2.ReloadResponse]  # type: ignore[assignment]
+    """Reads the configuration again and puts it into force, without waiting for its file to be
+    looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+    what was in force stays.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Orders to the daemon, for its operator.
@@ -69,5 +79,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.PurgeCacheResponse, _abc.Awaitable[_admin_pb2.PurgeCacheResponse]]:
         """Removes answers from the cache: those to which all that is said applies."""
+
+    @_abc_1.abstractmethod
+    def Reload(
+        self,
+        request: _admin_pb2.ReloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReloadResponse, _abc.Awaitable[_admin_pb2.ReloadResponse]]:
+        """Reads the configuration again and puts it into force, without waiting for its file to be
+        looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+        what was in force stays.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

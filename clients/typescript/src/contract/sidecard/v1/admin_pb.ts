@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidecard/v1/admin.proto.
  */
 export const file_sidecard_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAzJdCgxBZG1pblNlcnZpY2USTQoKUHVyZ2VDYWNoZRIeLnNpZGVjYXJkLnYxLlB1cmdlQ2FjaGVSZXF1ZXN0Gh8uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAyIPCg1SZWxvYWRSZXF1ZXN0Ij0KDlJlbG9hZFJlc3BvbnNlEg4KBnNoYTI1NhgBIAEoCRIbChN3YWl0aW5nX2Zvcl9yZXN0YXJ0GAIgAygJMqABCgxBZG1pblNlcnZpY2USTQoKUHVyZ2VDYWNoZRIeLnNpZGVjYXJkLnYxLlB1cmdlQ2FjaGVSZXF1ZXN0Gh8uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlc3BvbnNlEkEKBlJlbG9hZBIaLnNpZGVjYXJkLnYxLlJlbG9hZFJlcXVlc3QaGy5zaWRlY2FyZC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * Which answers to remove. One of the fields at least is set.
@@ -78,6 +78,49 @@ export const PurgeCacheResponseSchema: GenMessage<PurgeCacheResponse> = /*@__PUR
   messageDesc(file_sidecard_v1_admin, 1);
 
 /**
+ * Nothing is to be said: the configuration is where it was when the daemon started.
+ *
+ * @generated from message sidecard.v1.ReloadRequest
+ */
+export type ReloadRequest = Message<"sidecard.v1.ReloadRequest"> & {
+};
+
+/**
+ * Describes the message sidecard.v1.ReloadRequest.
+ * Use `create(ReloadRequestSchema)` to create a new message.
+ */
+export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 2);
+
+/**
+ * What is in force now.
+ *
+ * @generated from message sidecard.v1.ReloadResponse
+ */
+export type ReloadResponse = Message<"sidecard.v1.ReloadResponse"> & {
+  /**
+   * The SHA-256 of the configuration's file, in hexadecimal. Default: there is no file.
+   *
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+
+  /**
+   * The fields that differ in it from what is in force, as they take effect at a restart only.
+   *
+   * @generated from field: repeated string waiting_for_restart = 2;
+   */
+  waitingForRestart: string[];
+};
+
+/**
+ * Describes the message sidecard.v1.ReloadResponse.
+ * Use `create(ReloadResponseSchema)` to create a new message.
+ */
+export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 3);
+
+/**
  * Orders to the daemon, for its operator.
  *
  * Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
@@ -96,6 +139,18 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof PurgeCacheRequestSchema;
     output: typeof PurgeCacheResponseSchema;
+  },
+  /**
+   * Reads the configuration again and puts it into force, without waiting for its file to be
+   * looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
+   * what was in force stays.
+   *
+   * @generated from rpc sidecard.v1.AdminService.Reload
+   */
+  reload: {
+    methodKind: "unary";
+    input: typeof ReloadRequestSchema;
+    output: typeof ReloadResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sidecard_v1_admin, 0);

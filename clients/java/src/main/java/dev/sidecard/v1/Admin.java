@@ -36,6 +36,16 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sidecard_v1_PurgeCacheResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ReloadRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ReloadRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ReloadResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ReloadResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -50,10 +60,14 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       "acheRequest\022\016\n\006tenant\030\001 \001(\t\022\r\n\005route\030\002 \001" +
       "(\t\022-\n\nolder_than\030\003 \001(\0132\031.google.protobuf" +
       ".Duration\022\022\n\neverything\030\004 \001(\010\"%\n\022PurgeCa" +
-      "cheResponse\022\017\n\007removed\030\001 \001(\0032]\n\014AdminSer" +
-      "vice\022M\n\nPurgeCache\022\036.sidecard.v1.PurgeCa" +
-      "cheRequest\032\037.sidecard.v1.PurgeCacheRespo" +
-      "nseB\023\n\017dev.sidecard.v1P\001b\006proto3"
+      "cheResponse\022\017\n\007removed\030\001 \001(\003\"\017\n\rReloadRe" +
+      "quest\"=\n\016ReloadResponse\022\016\n\006sha256\030\001 \001(\t\022" +
+      "\033\n\023waiting_for_restart\030\002 \003(\t2\240\001\n\014AdminSe" +
+      "rvice\022M\n\nPurgeCache\022\036.sidecard.v1.PurgeC" +
+      "acheRequest\032\037.sidecard.v1.PurgeCacheResp" +
+      "onse\022A\n\006Reload\022\032.sidecard.v1.ReloadReque" +
+      "st\032\033.sidecard.v1.ReloadResponseB\023\n\017dev.s" +
+      "idecard.v1P\001b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -72,6 +86,18 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_PurgeCacheResponse_descriptor,
         new java.lang.String[] { "Removed", });
+    internal_static_sidecard_v1_ReloadRequest_descriptor =
+      getDescriptor().getMessageType(2);
+    internal_static_sidecard_v1_ReloadRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ReloadRequest_descriptor,
+        new java.lang.String[] { });
+    internal_static_sidecard_v1_ReloadResponse_descriptor =
+      getDescriptor().getMessageType(3);
+    internal_static_sidecard_v1_ReloadResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ReloadResponse_descriptor,
+        new java.lang.String[] { "Sha256", "WaitingForRestart", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.DurationProto.getDescriptor();
   }

@@ -1,0 +1,88 @@
+"""What a daemon has learned and counted outlives a change of its configuration."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from sidecard.simulator.script import Script
+from sidecard.simulator.server import Simulator
+from sidecard.v1 import generation_pb2 as pb
+from tests.support.reloading import reloaded, served, shows, write
+from tests.support.rpc import fails, read
+
+ASK = pb.GenerateRequest(prompt="please say something that takes a few words to say")
+SLOW = Script.of({"fault": "none", "pace": {"delta_s": 0.03}, "times": "always"})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sidecard.yaml"
+    write(path)
+    return path
+
+
+async def test_what_was_spent_stays_spent(file: Path, tmp_path: Path) -> None:
+    """A budget goes on over reloads that change its limit, and outlives them on disk."""
+
+    def budgets(calls: int) -> dict[str, object]:
+        return {"limits": [{"name": "all", "calls": calls, "per": "month"}]}
+
+    env = {"SIDECARD_DATA_DIR": str(tmp_path / "data")}
+    async with Simulator() as sim:
+        async with served(sim, file, **env) as (daemon, caller):
+            write(file, budgets=budgets(2))
+            await reloaded(daemon)
+            for _ in range(2):
+                await caller.Generate(ASK)
+            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
+            write(file, budgets=budgets(3))
+            await reloaded(daemon)
+            await caller.Generate(ASK)
+            write(file)
+            await reloaded(daemon)
+            await caller.Generate(ASK)
+            write(file, budgets=budgets(3))
+            await reloaded(daemon)
+            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended() == 0
+        async with served(sim, file, **env) as (daemon, caller):
+            assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
+
+
+async def test_an_open_breaker_stays_open(file: Path) -> None:
+    """What was learned of a target isn't forgotten because something else is configured."""
+    breaker = {"minimum_calls": 2, "open_s": 50}
+    write(file, breaker=breaker, retry={"max_attempts": 1})
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(Script.of({"fault": "status", "status": 500, "times": "always"}))
+        for _ in range(2):
+            await fails(caller.Generate(ASK))
+        assert (await fails(caller.Generate(ASK))).reason == "BREAKER_OPEN"
+        write(file, breaker=breaker, retry={"max_attempts": 1}, admission={"in_flight": 9})
+        await reloaded(daemon)
+        assert (await fails(caller.Generate(ASK))).reason == "BREAKER_OPEN"
+        write(file, breaker={"mode": "disabled"}, retry={"max_attempts": 1})
+        await reloaded(daemon)
+        assert (await fails(caller.Generate(ASK))).reason == "UPSTREAM_UNAVAILABLE"
+
+
+async def test_places_are_counted_over_reloads(file: Path) -> None:
+    """Who holds a permit of before counts now, and who waited gets in when there are more."""
+    write(file, admission={"in_flight": 1, "queue": 5})
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+        first = caller.StreamGenerate(ASK)
+        await anext(aiter(first))
+        waits = asyncio.ensure_future(caller.Generate(ASK))
+        await shows(daemon, lambda found: found["admission"]["shared"]["interactive"] == 1)
+        write(file, admission={"in_flight": 1, "queue": 1})
+        await reloaded(daemon)
+        assert (await fails(caller.Generate(ASK))).reason == "OVERLOADED"
+        write(file, admission={"in_flight": 2})
+        found = await reloaded(daemon)
+        assert found["admission"]["shared"]["in_flight"] == 2
+        assert (await read(first)).whole
+        assert (await waits).text
