@@ -31,7 +31,7 @@ from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.layers.shortcut import Shortcut
 from sidecard.layers.structured import Structured
-from sidecard.opening import open_book, open_store, open_transport
+from sidecard.opening import access_log, open_book, open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
@@ -41,7 +41,6 @@ from sidecard.server.grpc_server import Credentials, GrpcServer, Listen
 from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.server.told import Told
 from sidecard.state import State
-from sidecard.telemetry.access import AccessLog
 from sidecard.telemetry.lag import LoopLag
 from sidecard.telemetry.metrics import Metrics
 from sidecard.telemetry.notes import NoteLog
@@ -109,7 +108,9 @@ def _asking(client: Client, state: State, notes: NoteSink) -> Handler:
     )
 
 
-def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink) -> Stack:
+def build_stack(
+    client: Client, state: State, *, sink: CallSink, notes: NoteSink, content: bool = False
+) -> Stack:
     """Return the handler that answers calls, put together from the inside out."""
     clock = state.clock
     # One target is asked, and asked again, as far as limits and budgets allow.
@@ -136,7 +137,7 @@ def build_stack(client: Client, state: State, *, sink: CallSink, notes: NoteSink
     anew = Observe(stack, sink=sink, clock=clock)
     stack = cache = ExactCache(stack, answers=state.answers, clock=clock, refresh=anew)
     # Whatever became of the call, it is noted once, as the caller saw it.
-    stack = Observe(stack, sink=sink, clock=clock)
+    stack = Observe(stack, sink=sink, clock=clock, content=content)
     return Stack(stack, admit, coalesce, cache)
 
 
@@ -194,16 +195,6 @@ class Built(NamedTuple):
     http: "HttpServer | None"
 
 
-def _access_log(config: Config, state: State, *, as_json: bool) -> AccessLog:
-    return AccessLog(
-        clock=state.clock,
-        as_json=as_json,
-        redact=state.redactor,
-        sample=config.log.sample,
-        slow_s=config.log.slow_s,
-    )
-
-
 def build_server(
     config: Config, transport: Transport, state: State, *, notes: Notes, as_json: bool
 ) -> Built:
@@ -211,8 +202,9 @@ def build_server(
     clock = state.clock
     began = clock.now()
     client = Client(transport, clock=clock)
-    calls = Calls(_access_log(config, state, as_json=as_json))
-    stack = build_stack(client, state, sink=calls, notes=notes)
+    calls = Calls(access_log(config, state.redactor, clock=clock, as_json=as_json))
+    content = config.log.content != "none"
+    stack = build_stack(client, state, sink=calls, notes=notes, content=content)
     parts = (state, stack.admit, stack.coalesce)
     metrics = Metrics(
         lambda: gauges(*parts, transport.busy),

@@ -18,7 +18,10 @@ from sidecard.core.ledger import Balance, Book, LedgerFailed, LedgerNote
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store, StoreNote
 from sidecard.policy.ledger import Ledger
+from sidecard.policy.redaction import Redactor
 from sidecard.store.memory import MemoryStore
+from sidecard.telemetry.access import AccessLog
+from sidecard.telemetry.content import Content
 from sidecard.upstream.direct import Direct
 from sidecard.upstream.keys import FileKey, FixedKey, KeySource
 from sidecard.upstream.sdk import Sdk
@@ -172,3 +175,16 @@ def _key(config: Config, env: Mapping[str, str]) -> KeySource:
     if (file := config.upstream.api_key_file) is not None:
         return FileKey(Path(file))
     return FixedKey(env[KEY_VARIABLE], origin=f"${KEY_VARIABLE}")
+
+
+def access_log(config: Config, redactor: Redactor, *, clock: Clock, as_json: bool) -> AccessLog:
+    """Return who writes calls' lines."""
+    settings = config.log
+    return AccessLog(
+        clock=clock,
+        as_json=as_json,
+        redact=redactor,
+        content=Content(settings.content, redactor, most_chars=settings.content_chars),
+        sample=settings.sample,
+        slow_s=settings.slow_s,
+    )

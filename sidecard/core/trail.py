@@ -4,12 +4,15 @@ A call is immutable and has copies, one for each target; its trail is the one th
 So a call that ends at its deadline, or whose caller leaves, still tells what it tried and used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sidecard.core.event import Usage
+from sidecard.core.event import Batch, Usage
+
+if TYPE_CHECKING:
+    from sidecard.core.message import Message
 
 
 @dataclass(slots=True)
@@ -60,11 +63,12 @@ class Trail:
 
     `queued_s` is how long the call waited for its permit; `waits` while it does.
     `charged_nano_usd` is what its attempts cost so far, or may cost at most.
+    `answer` is what the caller was shown, or is being shown, where somebody wants to log it.
     `guess` is kept by who guesses how long a question is: its messages, the form of
     its schema, and what it found.
     """
 
-    __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent", "waits")
+    __slots__ = ("_attempts", "answer", "charged_nano_usd", "guess", "queued_s", "sent", "waits")
 
     def __init__(self) -> None:
         self._attempts: list[Attempt] = []
@@ -72,6 +76,7 @@ class Trail:
         self.queued_s = 0.0
         self.waits = False
         self.charged_nano_usd = 0
+        self.answer: Message | Sequence[Batch] | None = None
         self.guess: tuple[object, object, object] | None = None
 
     def begin(self, target: str, now: float) -> Attempt:
