@@ -31,7 +31,7 @@ from sidecard.layers.rescue import Rescue
 from sidecard.layers.retry import Retry
 from sidecard.layers.shortcut import Shortcut
 from sidecard.layers.structured import Structured
-from sidecard.opening import access_log, open_book, open_store, open_transport
+from sidecard.opening import access_log, open_book, open_spans, open_store, open_transport
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import AdminServicer
 from sidecard.server.admin_token import AdminToken
@@ -54,6 +54,7 @@ from sidecard.upstream.transport import Transport
 
 if TYPE_CHECKING:
     from sidecard.server.http.server import HttpServer
+    from sidecard.telemetry.otlp import Otlp
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,9 @@ async def serve(loaded: Loaded, means: Means, env: Mapping[str, str], *, as_json
         server, told = built.server, built.told
         built.lag.start()
         closing.callback(built.lag.stop)
+        if built.otlp is not None:
+            built.otlp.start()
+            closing.push_async_callback(built.otlp.aclose)
         closing.push_async_callback(built.cache.aclose)
         closing.push_async_callback(state.judge.aclose)
         facts = {"upstream": repr(transport)}
@@ -192,6 +196,7 @@ class Built(NamedTuple):
     told: Told
     cache: ExactCache
     lag: LoopLag
+    otlp: "Otlp | None"
     http: "HttpServer | None"
 
 
@@ -215,6 +220,7 @@ def build_server(
     recent = Recent(clock)
     calls.add(metrics.call)
     calls.add(recent)
+    otlp = open_spans(config, state.redactor, calls, clock=clock, count=metrics.spans.add)
     notes.add(metrics.note)
     lag = LoopLag(clock, metrics.lag.add)
     count = TokenCounter(client, timeout_s=config.timeouts.first_event_s)
@@ -231,6 +237,7 @@ def build_server(
         sink=metrics.rpc,
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
+        trace_share=config.traces.share,
     )
     server = GrpcServer(servicer, _listen(config), _orders(config, state, servicer))
 
@@ -241,7 +248,7 @@ def build_server(
     usage = state.book.usage if state.book else None
     told_of = Told(told, metrics.page, lambda: server.unready, usage)
     http = _http(config, state, stack.handler, count, sink=metrics.rpc, callers=callers)
-    return Built(server, told_of, stack.cache, lag, http)
+    return Built(server, told_of, stack.cache, lag, otlp, http)
 
 
 def _callers(config: Config) -> Callers | None:
@@ -278,6 +285,7 @@ def _http(
         sink=sink,
         total_s=config.timeouts.total_s,
         max_message_bytes=config.listen.max_message_bytes,
+        trace_share=config.traces.share,
         any_host=config.listen.allow_remote,
     )
 

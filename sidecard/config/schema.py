@@ -41,6 +41,7 @@ from sidecard.config.routes import (
     Timeouts,
 )
 from sidecard.config.structured import Structured
+from sidecard.config.traces import Traces
 
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
@@ -271,3 +272,4 @@ class Config(Section):
     prices: PriceList = PriceList()
     structured: Structured = Structured()
     log: Log = Log()
+    traces: Traces = Traces()

@@ -49,7 +49,7 @@ class GenerationServicer:
     """`sidecard.v1.GenerationService` over a stack. Safe to share.
 
     `total_s` caps every call's time; `max_message_bytes` every request's size.
-    `callers` knows whose a token is, None where none is needed.
+    `trace_share` is as in `arrive`; `callers` knows whose a token is, None where none is needed.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class GenerationServicer:
         sink: RpcSink = lambda *_: None,
         total_s: float,
         max_message_bytes: int,
+        trace_share: float | None = None,
     ) -> None:
         self._stack = stack
         self._hits = hits
@@ -74,6 +75,7 @@ class GenerationServicer:
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
+        self._trace_share = trace_share
         self._max_message_bytes = max_message_bytes
         self.open_calls = OpenCalls()
 
@@ -131,7 +133,7 @@ class GenerationServicer:
 
     def _arrive(self, context: Context) -> Arrival:
         self.open_calls.add()
-        return arrive(context, self._clock, self._total_s)
+        return arrive(context, self._clock, self._total_s, self._trace_share)
 
     def _own(self, context: Context) -> str:
         """Return the tenant that the caller's token is for alone, "" for any.

@@ -102,6 +102,8 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         "duration_ms": _ms(outcome.ended_at - began),
         "attempts": call.trail.sent,
     }
+    if (trace := call.trail.trace) is not None:
+        facts["trace_id"] = trace.trace_id
     if len(trail := call.trail) > 1:
         facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
     if trail.queued_s:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sidecard.core.jsonio import JsonObject
 from sidecard.upstream.keys import KeySource
 from sidecard.upstream.sdk_eventstream import EventStreamDecoder
-from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.transport import NONE, Phase, TransportFault
 
 if TYPE_CHECKING:
     from sidecard.upstream.sdk_client import Answer
@@ -60,21 +60,23 @@ class Sdk:
             tls=tls or ssl.create_default_context(),
         )
 
-    async def send(self, path: str, body: JsonObject) -> "SdkResponse":
+    async def send(
+        self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE
+    ) -> "SdkResponse":
         """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
-        response = await self._post(path, body)
+        response = await self._post(path, body, headers)
         if response.status == 401 and self._renewed():  # noqa: PLR2004
             await response.aclose()
-            response = await self._post(path, body)
+            response = await self._post(path, body, headers)
         if response.status == 200:  # noqa: PLR2004
             await _refuse_compressed(response)
         return response
 
-    async def _post(self, path: str, body: JsonObject) -> "SdkResponse":
+    async def _post(self, path: str, body: JsonObject, headers: Mapping[str, str]) -> "SdkResponse":
         if self._key is not None:
             self._sdk.set_key(self._client, self._key.current())
         try:
-            answer = await self._sdk.post(self._client, path, body)
+            answer = await self._sdk.post(self._client, path, body, headers)
         except Exception as error:
             raise self._sdk.failure(error, connect_timeout_s=self._connect_timeout_s) from error
         response = SdkResponse(answer, self._sdk.failure_in_answer, self._ended)

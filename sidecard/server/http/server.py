@@ -79,6 +79,7 @@ class HttpServer:
         sink: RpcSink,
         total_s: float,
         max_message_bytes: int,
+        trace_share: float | None = None,
         any_host: bool = False,
     ) -> None:
         self.address = address
@@ -89,6 +90,7 @@ class HttpServer:
         self._clock = clock
         self._sink = sink
         self._total_s = total_s
+        self._trace_share = trace_share
         self._max_message_bytes = max_message_bytes
         self._any_host = any_host
         self._open_calls = OpenCalls()
@@ -128,7 +130,7 @@ class HttpServer:
         await self._server.shutdown(0.1)
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
-        arrival = arrive_at(request.headers, self._clock, self._total_s)
+        arrival = arrive_at(request.headers, self._clock, self._total_s, self._trace_share)
         method = request.path if request.path in (_MESSAGES, _COUNT) else "other"
         self._open_calls.add()
         stream: StreamResponse | None = None
