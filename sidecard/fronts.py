@@ -63,6 +63,7 @@ class Fronts:
             sink=sink,
             total_s=config.timeouts.total_s,
             listen=config.listen,
+            trace_share=config.traces.share,
         )
         tls = _tls(config)
         orders = _orders(config, state, self._servicer, reload)
@@ -136,6 +137,7 @@ def _http(
         total_s=config.timeouts.total_s,
         listen=config.listen,
         tls=tls,
+        trace_share=config.traces.share,
     )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,8 @@ from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store, StoreNote
 from sidecard.policy.ledger import Ledger
 from sidecard.store.memory import MemoryStore
+from sidecard.telemetry.content import Content
+from sidecard.telemetry.sinks import Calls
 from sidecard.upstream.direct import Direct
 from sidecard.upstream.keys import FileKey, FixedKey, KeySource
 from sidecard.upstream.sdk import Sdk
@@ -26,6 +28,7 @@ from sidecard.upstream.transport import Misconfigured, Transport
 
 if TYPE_CHECKING:
     from sidecard.store.cipher import Cipher
+    from sidecard.telemetry.otlp import Otlp
 
 _MEMORY_BYTES: Final = 33_554_432
 """What a store in memory takes at most, as it adds to what the daemon itself takes."""
@@ -181,3 +184,38 @@ def _key(config: Config, env: Mapping[str, str]) -> KeySource:
     if (file := config.upstream.api_key_file) is not None:
         return FileKey(Path(file))
     return FixedKey(env[KEY_VARIABLE], origin=f"${KEY_VARIABLE}")
+
+
+def open_spans(
+    config: Config,
+    content: Content,
+    calls: Calls,
+    *,
+    clock: Clock,
+    count: Callable[..., object],
+) -> "Otlp | None":
+    """Have spans made of `calls`, and return who sends them; None where nobody wants any.
+
+    Raises `Misconfigured` without what that needs.
+    """
+    settings = config.traces
+    if settings.endpoint is None:
+        return None
+    try:
+        # What costs memory and time to load, and may not be there, is loaded where it is wanted.
+        from sidecard.telemetry.otlp import Otlp  # noqa: PLC0415
+        from sidecard.telemetry.tracing import Tracer  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        msg = f"traces.endpoint needs the extra otel ({error}): pip install 'sidecard[otel]'"
+        raise Misconfigured(msg) from error
+
+    otlp = Otlp(
+        settings.endpoint,
+        service=settings.service,
+        queue=settings.queue,
+        every_s=settings.every_s,
+        timeout_s=settings.timeout_s,
+        count=count,
+    )
+    calls.add(Tracer(otlp, clock=clock, content=content))
+    return otlp

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         redact=Redactor(plan.loaded.config.redaction.patterns),
     )
     # Imported only now: a mistake in the configuration is told without the wait for gRPC.
-    from sidecard.app import serve  # noqa: PLC0415
+    from sidecard.daemon import serve  # noqa: PLC0415
     from sidecard.server.address import AddressError  # noqa: PLC0415
     from sidecard.server.bad_files import BadTokens  # noqa: PLC0415
     from sidecard.server.descriptors import make_room  # noqa: PLC0415

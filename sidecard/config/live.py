@@ -22,6 +22,7 @@ AT_START: Final[Mapping[str, frozenset[str]]] = {
     "redaction": frozenset({"patterns"}),
     "budgets": frozenset({"usage_days"}),
     "log": frozenset({"format"}),
+    "traces": frozenset(),
 }
 """Sections and those of their fields that are read when the daemon starts; none named: all."""
 

@@ -14,6 +14,7 @@ from sidecard.config.intake import Input, Redaction
 from sidecard.config.kinds import (
     BaseUrl,
     Bytes,
+    Count,
     Expect,
     Folder,
     KeyFile,
@@ -34,6 +35,7 @@ from sidecard.config.routes import (
     Timeouts,
 )
 from sidecard.config.structured import Structured
+from sidecard.config.traces import Traces
 
 Pattern: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a pattern of model ids, as claude-*")
@@ -94,7 +96,7 @@ class Upstream(Section):
 
 
 class Log(Section):
-    """What is logged on standard error; never what a call says, and never a key."""
+    """What is logged on standard error: what a call says only if asked for, and never a key."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
@@ -112,6 +114,17 @@ class Log(Section):
     slow_s: Seconds = Field(
         10.0,
         description="Seconds from which on a call is slow, and has a line whatever `sample` says.",
+    )
+    content: Literal["none", "redacted", "full"] = Field(
+        "none",
+        description="Whether a call's line has its `prompt` and its `answer`: `redacted` without "
+        "what `redaction` knows, `full` without keys alone. Whoever reads the log then reads what "
+        "callers say, and an answer is held in memory until its end.",
+    )
+    content_chars: Count = Field(
+        2_000,
+        description="Length from which on prompt and answer are cut, each, in characters. "
+        "Of files only the size is shown.",
     )
 
 
@@ -144,3 +157,4 @@ class Config(Section):
     prices: PriceList = PriceList()
     structured: Structured = Structured()
     log: Log = Log()
+    traces: Traces = Traces()

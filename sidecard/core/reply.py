@@ -128,9 +128,10 @@ class Reply:
     def record(self) -> list[Batch]:
         """Return the list to which every batch is added that is read from now on, before the end.
 
-        For one layer alone. Only a reply that is read as a stream is recorded.
+        Whoever asks gets the same one, to read. Only a reply that is read as a stream is recorded.
         """
-        self._record = []
+        if self._record is None:
+            self._record = []
         return self._record
 
     def on_end(self, hook: EndHook) -> None:

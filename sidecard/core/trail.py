@@ -4,12 +4,17 @@ A call is immutable and has copies, one for each target; its trail is the one th
 So a call that ends at its deadline, or whose caller leaves, still tells what it tried and used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sidecard.core.event import Usage
+from sidecard.core.event import Batch, Usage
+from sidecard.core.trace import Trace, new_span_id
+
+if TYPE_CHECKING:
+    from sidecard.core.message import Message
 
 
 @dataclass(slots=True)
@@ -23,6 +28,8 @@ class Attempt:
     `cost_nano_usd` is what it cost in billionths of a US dollar, None as long as that isn't known:
     until it ends, without a price, or where it broke off and nobody told what it had used.
     `sent` is false for a target that was skipped: `error` says why.
+    `kind` says what it is beside a first try or a retry: a `hedge`, a `continuation`.
+    `span_id` is empty where the call belongs to no trace.
     """
 
     number: int
@@ -34,6 +41,8 @@ class Attempt:
     usage: Usage | None = None
     sent: bool = True
     cost_nano_usd: int | None = None
+    kind: str = ""
+    span_id: str = ""
 
 
 class Watch:
@@ -55,29 +64,54 @@ def watch() -> Watch:
     return watching
 
 
+_KIND: Final[ContextVar[str]] = ContextVar("kind", default="")
+
+
+@contextmanager
+def making(kind: str) -> Iterator[None]:
+    """Have the attempts of this block, and of tasks that it starts, be of that kind."""
+    token = _KIND.set(kind)
+    try:
+        yield
+    finally:
+        _KIND.reset(token)
+
+
 class Trail:
     """The attempts of one call. Shared by the call's copies, within one event loop.
 
     `queued_s` is how long the call waited for its permit; `waits` while it does.
     `charged_nano_usd` is what its attempts cost so far, or may cost at most.
+    `answer` is what the caller was shown, or is being shown, where somebody wants to log it.
+    `trace` is what the call belongs to, None where nobody wants to know.
     `guess` is kept by who guesses how long a question is: its messages, the form of
     its schema, and what it found.
     """
 
-    __slots__ = ("_attempts", "charged_nano_usd", "guess", "queued_s", "sent", "waits")
+    __slots__ = (
+        "_attempts",
+        "answer",
+        "charged_nano_usd",
+        "guess",
+        "queued_s",
+        "sent",
+        "trace",
+        "waits",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace | None = None) -> None:
         self._attempts: list[Attempt] = []
+        self.trace = trace
         self.sent = 0
         self.queued_s = 0.0
         self.waits = False
         self.charged_nano_usd = 0
+        self.answer: Message | Sequence[Batch] | None = None
         self.guess: tuple[object, object, object] | None = None
 
     def begin(self, target: str, now: float) -> Attempt:
         """Note that an attempt is made now, and return it to be written on."""
-        attempt = Attempt(len(self._attempts) + 1, target, now)
-        self._attempts.append(attempt)
+        attempt = self._add(target, now)
         self.sent += 1
         if (watching := _WATCH.get()) is not None:
             watching.attempt = attempt
@@ -85,8 +119,15 @@ class Trail:
 
     def skip(self, target: str, now: float, error: str) -> None:
         """Note that a target was passed over without asking it."""
-        number = len(self._attempts) + 1
-        self._attempts.append(Attempt(number, target, now, error=error, sent=False))
+        attempt = self._add(target, now)
+        attempt.error, attempt.sent = error, False
+
+    def _add(self, target: str, now: float) -> Attempt:
+        attempt = Attempt(len(self._attempts) + 1, target, now, kind=_KIND.get())
+        if self.trace is not None:
+            attempt.span_id = new_span_id()
+        self._attempts.append(attempt)
+        return attempt
 
     @property
     def cost_nano_usd(self) -> int | None:

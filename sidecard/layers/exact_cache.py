@@ -97,13 +97,14 @@ class ExactCache:
         key = self._answers.key(call)
         if key in self._refreshing or len(self._refreshing) >= _REFRESHING:
             return
+        trace = call.trail.trace
         anew = replace(
             call,
             request_id=f"{call.request_id}/refresh",
             mode=Mode.UNARY,
             priority=Priority.BATCH,
             cache=replace(call.cache, mode=CacheMode.REFRESH),
-            trail=Trail(),
+            trail=Trail(trace.below() if trace else None),
         )
         task = self._refreshing[key] = asyncio.ensure_future(self._renew(anew))
         timer = self._clock.call_at(call.deadline, task.cancel)

@@ -52,7 +52,7 @@ class Flight:
         self, next_: Handler, call: Call, *, clock: Clock, landed: Callable[["Flight"], None]
     ) -> None:
         # With a trail and bounds of its own, as it may outlive the caller who started it.
-        self._own = replace(call, trail=Trail())
+        self._own = replace(call, trail=Trail(call.trail.trace))
         self._next = next_
         self._clock = clock
         self._landed = landed

@@ -7,6 +7,7 @@ Whoever gets the answer pays for both, which is why it is off unless a route ask
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -17,7 +18,7 @@ from sidecard.core.handler import Handler
 from sidecard.core.note import Hedged, HedgeEnded
 from sidecard.core.ports import NoteSink
 from sidecard.core.reply import Reply
-from sidecard.core.trail import Attempt
+from sidecard.core.trail import Attempt, making
 from sidecard.policy.hedge import LOST, HedgePolicy, due, late_s, sign_s
 from sidecard.policy.latency import LatencyQuantiles
 from sidecard.policy.retry_budget import RetryBudget
@@ -175,7 +176,8 @@ class _Race:
 
     async def _run(self, number: int) -> None:
         try:
-            reply = await self._next(self.call)
+            with making("hedge") if number else nullcontext():
+                reply = await self._next(self.call)
         except BaseException as error:
             self._failed(number, error)
             if not isinstance(error, Exception):

@@ -16,12 +16,18 @@ from sidecard.core.reply import Reply
 
 
 class Observe:
-    """State: how many calls are open. Safe to share."""
+    """State: how many calls are open. Safe to share.
 
-    def __init__(self, next_: Handler, *, sink: CallSink, clock: Clock) -> None:
+    With `content` the sink finds what the caller was shown in the call's trail.
+    """
+
+    def __init__(
+        self, next_: Handler, *, sink: CallSink, clock: Clock, content: bool = False
+    ) -> None:
         self._next = next_
         self._sink = sink
         self._clock = clock
+        self._content = content
         self.open = 0
 
     async def __call__(self, call: Call) -> Reply:
@@ -33,6 +39,8 @@ class Observe:
         except BaseException as error:
             self._settle(call, None, self._outcome(call, error), began)
             raise
+        if self._content:
+            call.trail.answer = reply.at_hand or reply.record()
         reply.on_end(lambda outcome: self._settle(call, reply, _told(call, outcome), began))
         return reply
 

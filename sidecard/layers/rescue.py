@@ -20,12 +20,14 @@ from sidecard.core.handler import Handler
 from sidecard.core.note import StreamRescued
 from sidecard.core.ports import NoteSink
 from sidecard.core.reply import Reply, Source
+from sidecard.core.trail import making
 from sidecard.policy.continuation import Prefill, Shown, continuing, following, restarting
 from sidecard.policy.splice import Splice, total
 
 _REMEMBERED_S: Final = 3600.0
 """A refusal may have had another reason: after an hour the target is tried again."""
 _REMEMBERED: Final = 256
+_KIND: Final = "continuation"
 _REFUSED: Final = UpstreamRefused("").reason
 
 
@@ -73,7 +75,8 @@ class Rescue:
                 tried = len(call.trail)
                 request = continuing(call, taking, prefill, used_tokens)
                 try:
-                    return Rescued(await self._next(request), prefill)
+                    with making(_KIND):
+                        return Rescued(await self._next(request), prefill)
                 except SidecardError as error:
                     failure = error
                 finally:
@@ -81,7 +84,8 @@ class Rescue:
             targets = tuple(dropwhile(self._takes, targets))
         if targets and self._may_ask(call):
             try:
-                return Rescued(await self._next(restarting(call, tuple(targets))), None)
+                with making(_KIND):
+                    return Rescued(await self._next(restarting(call, tuple(targets))), None)
             except SidecardError as error:
                 failure = error
         return failure

@@ -33,6 +33,7 @@ class Shortcut:
         found = self._answers.fresh(call, key)
         if found is None:
             return None
+        call.trail.answer = found.answer.message
         now = self._clock.now()
         head = self._answers.head(found)
         outcome = Outcome(Ending.COMPLETED, _NOTHING, None, now, now)

@@ -62,6 +62,7 @@ def retell(flown: Trail, trail: Trail, *, paid: bool) -> None:
             continue
         told = trail.begin(attempt.target, attempt.began)
         told.duration_s, told.error = attempt.duration_s, attempt.error
+        told.kind, told.span_id = attempt.kind, attempt.span_id
         told.first_event_s = attempt.first_event_s
         told.usage = attempt.usage if paid else None
         told.cost_nano_usd = attempt.cost_nano_usd if paid else 0

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from sidecard.core.clock import Clock
+from sidecard.core.trace import Trace
 from sidecard.core.trail import Trail
 
 Context = grpc.aio.ServicerContext[bytes, Message]
@@ -36,19 +37,29 @@ class Arrival:
     trail: Trail = field(default_factory=Trail)
 
 
-def arrive(context: Context, clock: Clock, total_s: float) -> Arrival:
+def arrive(
+    context: Context, clock: Clock, total_s: float, trace_share: float | None = None
+) -> Arrival:
     """Note a call's arrival.
 
     An `x-request-id` that isn't 1 to 128 harmless characters is replaced, so that it can't forge
-    a log line.
+    a log line. `trace_share` is as in `Trace.of`, None where calls belong to no trace.
     """
     now = clock.now()
     remaining_s = context.time_remaining()
     allowed_s = total_s if remaining_s is None else min(remaining_s, total_s)
-    return Arrival(_request_id(context), now, now + allowed_s)
+    arrival = Arrival(_request_id(context), now, now + allowed_s)
+    if trace_share is not None:
+        # Of keys that come more than once the last one counts; text alone is of use.
+        metadata = context.invocation_metadata() or ()
+        given = {key: value for key, value in metadata if isinstance(value, str)}
+        arrival.trail.trace = _trace(given, trace_share)
+    return arrival
 
 
-def arrive_at(headers: Mapping[str, str], clock: Clock, total_s: float) -> Arrival:
+def arrive_at(
+    headers: Mapping[str, str], clock: Clock, total_s: float, trace_share: float | None = None
+) -> Arrival:
     """Note the arrival of a call over HTTP, whose SDK says how long it waits.
 
     https://github.com/anthropics/anthropic-sdk-python sends its read timeout in that header.
@@ -58,7 +69,10 @@ def arrive_at(headers: Mapping[str, str], clock: Clock, total_s: float) -> Arriv
     allowed_s = min(float(given), total_s) if _SECONDS.fullmatch(given) else total_s
     asked = headers.get("x-request-id", "")
     request_id = asked if _REQUEST_ID.fullmatch(asked) else _new_id()
-    return Arrival(request_id, now, now + allowed_s)
+    arrival = Arrival(request_id, now, now + allowed_s)
+    if trace_share is not None:
+        arrival.trail.trace = _trace(headers, trace_share)
+    return arrival
 
 
 def authorization_of(context: Context) -> str:
@@ -74,6 +88,10 @@ def _request_id(context: Context) -> str:
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return _new_id()
+
+
+def _trace(headers: Mapping[str, str], share: float) -> Trace:
+    return Trace.of(headers.get("traceparent", ""), headers.get("tracestate", ""), share)
 
 
 def _new_id() -> str:

@@ -54,7 +54,7 @@ class GenerationServicer:
     """`sidecard.v1.GenerationService` over a stack. Safe to share.
 
     `total_s` caps every call's time; `listen` has the bounds of what is read of it.
-    `callers` knows whose a token is, None where none is needed.
+    `trace_share` is as in `arrive`; `callers` knows whose a token is, None where none is needed.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class GenerationServicer:
         sink: RpcSink = lambda *_: None,
         total_s: float,
         listen: Listen = _DEFAULTS,
+        trace_share: float | None = None,
     ) -> None:
         self._stack = stack
         self._hits = hits
@@ -80,6 +81,7 @@ class GenerationServicer:
         self._sink = sink
         self._total_s = total_s
         self._listen = listen
+        self._trace_share = trace_share
         self.open_calls = OpenCalls()
 
     def configure(
@@ -174,7 +176,7 @@ class GenerationServicer:
 
     def _arrive(self, context: Context) -> Arrival:
         self.open_calls.add()
-        return arrive(context, self._clock, self._total_s)
+        return arrive(context, self._clock, self._total_s, self._trace_share)
 
     def _own(self, context: Context) -> str:
         """Return the tenant that the caller's token is for alone, "" for any.

@@ -1,4 +1,4 @@
-"""The access log: one line a call, with what is needed to explain it, and no content.
+"""The access log: one line a call, with what is needed to explain it; content where asked for.
 
 It is on every call's path, so the JSON form is written directly:
 measured, 6 µs a line where the same through `logging` and structlog takes 69 µs.
@@ -7,7 +7,7 @@ measured, 6 µs a line where the same through `logging` and structlog takes 69 �
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,12 +22,17 @@ _quoted: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII: nothing can forge a line."""
 
 
+def _no_content(_call: Call) -> Mapping[str, str]:
+    return {}
+
+
 class AccessLog:
     """A `CallSink` that writes to the root logger's stream. Safe to share.
 
     Of calls that went well `sample` is the share that gets a line, from 0 to 1;
     failed, abandoned and degraded calls, and those of `slow_s` seconds or more, always get one.
-    Both may be set at any time. `chance` gives a number from 0 to below 1.
+    Both may be set at any time. `content` gives what a line has of what the call says.
+    `chance` gives a number from 0 to below 1.
     """
 
     def __init__(
@@ -36,12 +41,14 @@ class AccessLog:
         clock: Clock,
         as_json: bool,
         redact: Callable[[str], str] = str,
+        content: Callable[[Call], Mapping[str, str]] = _no_content,
         sample: float = 1.0,
         slow_s: float = 0.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._redact = redact
+        self._content = content
         self._as_json = as_json
         self.sample = sample
         self.slow_s = slow_s
@@ -53,7 +60,7 @@ class AccessLog:
         """Write the call's line, unless the level is above info, or it isn't in the sample."""
         if not _log.isEnabledFor(logging.INFO) or self._leaves_out(head, outcome, began):
             return
-        facts = _facts(call, head, outcome, began)
+        facts = {**_facts(call, head, outcome, began), **self._content(call)}
         if not self._as_json:
             _log.info("call", extra=facts)
             return
@@ -95,6 +102,8 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         "duration_ms": _ms(outcome.ended_at - began),
         "attempts": call.trail.sent,
     }
+    if (trace := call.trail.trace) is not None:
+        facts["trace_id"] = trace.trace_id
     if len(trail := call.trail) > 1:
         facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
     if trail.queued_s:

@@ -1,7 +1,8 @@
 """The log: one line a thing, JSON for machines or columns for people, on standard error.
 
 Modules log through `logging`, with their facts in `extra`; structlog renders them.
-Content and keys are never logged, and what an upstream's message has of them is redacted.
+Content is logged in calls' lines alone, and there only if asked for; keys never are.
+What an upstream's message has of what is personal or secret is redacted.
 JSON escapes what could forge a line; the console form has it escaped first.
 """
 
@@ -78,8 +79,11 @@ _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
 )
 
 
-_IDS: Final = frozenset({"request_id", "route", "target", "tenant", "timestamp"})
-"""What calls are found by: names that operators and callers chose for that."""
+_AS_IT_IS: Final = frozenset(
+    {"answer", "prompt", "request_id", "route", "target", "tenant", "timestamp"}
+)
+"""What calls are found by: names that operators and callers chose for that.
+And content, which is redacted as it was asked to be before it comes here."""
 
 
 def _redacted(
@@ -87,7 +91,7 @@ def _redacted(
 ) -> EventDict:
     """Hide what is personal or secret, wherever in a line's facts it is."""
     for key, value in event.items():
-        if key not in _IDS:
+        if key not in _AS_IT_IS:
             event[key] = _hidden(redact, value)
     return event
 

@@ -132,6 +132,7 @@ class Metrics:
         self.rpc_seconds = Times(
             "sidecard_rpc_duration_seconds", "From an RPC to its end", ("method",)
         )
+        self.spans = Counts("sidecard_spans_total", "Spans by what became of them", ("result",))
         self.lag = Times(
             "sidecard_event_loop_lag_seconds", "How late the event loop was", bounds=_SHORT
         )

@@ -1,11 +1,12 @@
 """Requests that must succeed: a transport, and the meaning of every way that it can fail."""
 
 import asyncio
+from collections.abc import Mapping
 
 from sidecard.core.clock import Clock
 from sidecard.core.jsonio import JsonObject
 from sidecard.upstream import classify
-from sidecard.upstream.transport import Misconfigured, Response, Transport, TransportFault
+from sidecard.upstream.transport import NONE, Misconfigured, Response, Transport, TransportFault
 
 ERROR_BODY_BYTES = 65_536
 """How much of an error's body is looked at; the API's own are under 1 KiB."""
@@ -22,10 +23,12 @@ class Client:
         self._transport = transport
         self._clock = clock
 
-    async def post(self, path: str, body: JsonObject, *, target: str) -> Response:
+    async def post(
+        self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE, *, target: str
+    ) -> Response:
         """Return the answer, its body unread; raises an `UpstreamError` for all but a 200."""
         try:
-            response = await self._transport.send(path, body)
+            response = await self._transport.send(path, body, headers)
         except TransportFault as fault:
             raise classify.from_fault(fault, target=target) from fault
         except Misconfigured as problem:

@@ -24,7 +24,7 @@ from sidecard.core.version import VERSION
 from sidecard.upstream.direct_faults import before_answer, in_answer
 from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.proxy import proxy_for
-from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.transport import NONE, Phase, TransportFault
 from sidecard.upstream.wire.request import split
 
 API_VERSION: Final = "2026-10-21"
@@ -77,17 +77,21 @@ class Direct:
             proxy=proxy.url if proxy else None,
         )
 
-    async def send(self, path: str, body: JsonObject) -> "DirectResponse":
+    async def send(
+        self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE
+    ) -> "DirectResponse":
         """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
         body, betas = split(body)
         data = jsonio.dumps(body).encode()
-        headers = self._current_headers()
-        response = await self._post(path, data, _with(headers, betas))
+        if betas:
+            headers = {**headers, "anthropic-beta": betas}
+        current = self._current_headers()
+        response = await self._post(path, data, _with(current, headers))
         if response.status == _UNAUTHORIZED:
             self._key.rejected()
-            if (replaced := self._current_headers()) is not headers:
+            if (replaced := self._current_headers()) is not current:
                 _close(response)
-                response = await self._post(path, data, _with(replaced, betas))
+                response = await self._post(path, data, _with(replaced, headers))
         if response.status == 200:  # noqa: PLR2004
             _refuse_compressed(response)
         self._open.add(response)
@@ -142,12 +146,12 @@ class Direct:
         return f"<Direct {self._base_url}, {len(self._open)} open, {self._key!r}>"
 
 
-def _with(headers: CIMultiDict[str], betas: str) -> CIMultiDict[str]:
-    """Return the headers of a request, which are shared unless it is for betas."""
-    if not betas:
+def _with(headers: CIMultiDict[str], more: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return the headers of a request, which are shared unless it has some of its own."""
+    if not more:
         return headers
     own = headers.copy()
-    own["anthropic-beta"] = betas
+    own.update(more)
     return own
 
 

@@ -9,7 +9,7 @@ A short unary answer is asked for in one piece: measured, that saves a quarter o
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from sidecard.core.trail import Attempt
 from sidecard.upstream import classify
 from sidecard.upstream.answer import AnswerStream
 from sidecard.upstream.client import Client, read_at_most
-from sidecard.upstream.transport import Response, TransportFault
+from sidecard.upstream.transport import NONE, Response, TransportFault
 from sidecard.upstream.wire.failure import WireFailure
 from sidecard.upstream.wire.message import parse_message
 from sidecard.upstream.wire.rate_limits import rate_limits_of
@@ -110,7 +110,8 @@ class Upstream:
         try:
             async with asyncio.timeout(limit_s):
                 body = request_body(call, stream=stream)
-                response = await self._client.post(_PATH, body, target=target)
+                headers = _headers(call, attempt)
+                response = await self._client.post(_PATH, body, headers, target=target)
                 answer = await self._first(response, target, limits)
         except TimeoutError as timeout:
             what = "content" if stream else "whole answer"
@@ -122,12 +123,12 @@ class Upstream:
             raise error from None
         if isinstance(answer, AnswerStream):
             attempt.first_event_s = self._clock.now() - attempt.began
-        headers = response.headers
+        told = response.headers
         head = Head(
             Source.UPSTREAM,
             target,
-            upstream_request_id=headers.get("request-id", ""),
-            rate_limits=rate_limits_of(headers, self._clock.wall()),
+            upstream_request_id=told.get("request-id", ""),
+            rate_limits=rate_limits_of(told, self._clock.wall()),
             attempt=attempt,
         )
         return head, answer
@@ -177,6 +178,11 @@ class Upstream:
         whole = isinstance(answer, Message) or outcome.ending is Ending.COMPLETED
         if whole and attempt.usage is not None:
             attempt.cost_nano_usd = self._cost_of(attempt.target, attempt.usage)
+
+
+def _headers(call: Call, attempt: Attempt) -> Mapping[str, str]:
+    trace = call.trail.trace
+    return NONE if trace is None else trace.headers(attempt.span_id)
 
 
 async def _fold(stream: AnswerStream) -> Message:

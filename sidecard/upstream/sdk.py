@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sidecard.core.jsonio import JsonObject
 from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.sdk_eventstream import EventStreamDecoder
-from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.transport import NONE, Phase, TransportFault
 
 if TYPE_CHECKING:
     from sidecard.upstream.sdk_client import Answer
@@ -60,24 +60,28 @@ class Sdk:
             tls=tls or ssl.create_default_context(),
         )
 
-    async def send(self, path: str, body: JsonObject) -> "SdkResponse":
+    async def send(
+        self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE
+    ) -> "SdkResponse":
         """POST `body`; see `Transport.send`. With a key that has just been replaced, once more."""
         key = self._current_key()
-        response = await self._post(path, body, key)
+        response = await self._post(path, body, key, headers)
         if response.status == 401:  # noqa: PLR2004
             replaced = self._renewed()
             if replaced != key:
                 await response.aclose()
-                response = await self._post(path, body, replaced)
+                response = await self._post(path, body, replaced, headers)
         if response.status == 200:  # noqa: PLR2004
             await _refuse_compressed(response)
         return response
 
-    async def _post(self, path: str, body: JsonObject, key: Secret | None) -> "SdkResponse":
+    async def _post(
+        self, path: str, body: JsonObject, key: Secret | None, headers: Mapping[str, str]
+    ) -> "SdkResponse":
         if key is not None:
             self._sdk.set_key(self._client, key)
         try:
-            answer = await self._sdk.post(self._client, path, body)
+            answer = await self._sdk.post(self._client, path, body, headers)
         except Exception as error:
             raise self._sdk.failure(error, connect_timeout_s=self._connect_timeout_s) from error
         response = SdkResponse(answer, self._sdk.failure_in_answer, self._ended)

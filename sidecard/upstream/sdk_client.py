@@ -5,6 +5,7 @@ That takes 1.6 s and 55 MB, so `sdk.py` imports this one when the transport is m
 
 import ssl
 import warnings
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import anthropic
@@ -76,13 +77,13 @@ def make(
         raise _misconfigured(error) from error
 
 
-async def post(client: Client, path: str, body: JsonObject) -> Answer:
+async def post(client: Client, path: str, body: JsonObject, headers: Mapping[str, str]) -> Answer:
     """Send one request; raises anything, which `failure` explains."""
     # Not `messages.create`: that warns of models, and knows the parameters of its version only.
     body, betas = split(body)
-    options = _OPTIONS
     if betas:
-        options = {"headers": {**_OPTIONS["headers"], "anthropic-beta": betas}}
+        headers = {**headers, "anthropic-beta": betas}
+    options: Any = {"headers": {**_OPTIONS["headers"], **headers}} if headers else _OPTIONS
     answer = await client.post(path, cast_to=object, body=dict(body), options=options)
     return cast("Answer", answer)
 

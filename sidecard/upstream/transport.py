@@ -7,9 +7,13 @@ and raise `TransportFault` for everything that isn't an HTTP answer.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from sidecard.core.jsonio import JsonObject
+
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
+"""No headers."""
 
 
 class Phase(Enum):
@@ -70,9 +74,12 @@ class Response(Protocol):
 class Transport(Protocol):
     """Sends requests. One for the process, shared by all tasks."""
 
-    async def send(self, path: str, body: JsonObject) -> Response:
+    async def send(
+        self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE
+    ) -> Response:
         """POST `body` as JSON to `path` (as `/v1/messages`); returns when the headers have come.
 
+        `headers` are sent beside the transport's own.
         A status of 4xx or 5xx is an answer, too. Redirects are not followed.
         Raises `TransportFault` or `Misconfigured`.
         """

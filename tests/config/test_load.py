@@ -53,7 +53,7 @@ FLAGS = {
     "": (
         "'': unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
         "retry, breaker, limits, admission, hedge, cache, input, redaction, budgets, prices, "
-        "structured, log (command line)"
+        "structured, log, traces (command line)"
     ),
     "timeouts": "timeouts: expected a mapping of names to settings, got 5 (command line)",
     "routes.default.targets.0.model": (

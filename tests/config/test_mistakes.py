@@ -35,11 +35,14 @@ MISTAKES = {
     "timeout: {idle_s: 3}": f"timeout: unknown key; did you mean timeouts? {HERE}",
     "timeouts: {idle: 3}": f"timeouts.idle: unknown key; did you mean idle_s? {HERE}",
     "idle_s: 3": f"idle_s: unknown key; did you mean timeouts.idle_s? {HERE}",
-    "log: {zzz: }": f"log.zzz: unknown key; expected one of level, format, sample, slow_s {HERE}",
+    "log: {zzz: }": (
+        "log.zzz: unknown key; expected one of level, format, sample, slow_s, content, "
+        f"content_chars {HERE}"
+    ),
     "zzz: ": (
         "zzz: unknown key; expected one of listen, data_dir, upstream, routes, timeouts, "
         "retry, breaker, limits, admission, hedge, cache, input, redaction, budgets, prices, "
-        f"structured, log {HERE}"
+        f"structured, log, traces {HERE}"
     ),
     "log: {level: loud}": (f"log.level: expected debug, info, warning or error, got 'loud' {HERE}"),
     "listen: {reflection: no}": f"listen.reflection: expected true or false, got 'no' {HERE}",

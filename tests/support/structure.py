@@ -29,11 +29,12 @@ ALLOWED: dict[str, set[str]] = {
     "fronts": {"core", "policy", "config", "server", "state", "upstream"},
     "reloading": {"core", "config"},
     "opening": OUTER | {"store", "upstream", "simulator"},
-    "app": OUTER
-    | {"layers", "store", "upstream", "server"}
-    | {"state", "opening", "telling", "fronts", "reloading"},
+    "app": {"core", "layers", "state", "upstream"},
+    "daemon": OUTER
+    | {"layers", "upstream", "server"}
+    | {"state", "app", "opening", "telling", "fronts", "reloading"},
     "__main__": {"cli"},
-    "cli": OUTER | {"app", "server", "store", "upstream", "simulator"},
+    "cli": OUTER | {"daemon", "server", "store", "upstream", "simulator"},
 }
 # Who may import a library: what is confined here can be replaced there.
 CONFINED: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
         "sidecard/simulator/",
         "sidecard/server/admin",
         "sidecard/server/http/",
+        "sidecard/telemetry/otlp",
     ),
     "anthropic": ("sidecard/upstream/sdk",),
     "backports": ("sidecard/store/codec",),
@@ -55,6 +57,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "grpc_reflection": ("sidecard/server/", "sidecard/cli"),
     "google": ("sidecard/server/", "sidecard/cli", "sidecard_client/"),
     "sidecard_client": ("sidecard/cli", "sidecard_client/"),
+    "opentelemetry": ("sidecard/telemetry/otlp", "sidecard/telemetry/tracing"),
     "prometheus_client": ("sidecard/telemetry/",),
     "pydantic": ("sidecard/config/", "sidecard/simulator/"),
     "yaml": ("sidecard/config/", "sidecard/simulator/"),

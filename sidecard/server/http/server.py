@@ -64,6 +64,7 @@ class HttpServer:
         total_s: float,
         listen: Listen = _DEFAULTS,
         tls: "ServerTls | None" = None,
+        trace_share: float | None = None,
     ) -> None:
         self.address = address
         self._stack = stack
@@ -75,6 +76,7 @@ class HttpServer:
         self._total_s = total_s
         self._listen = listen
         self._tls = tls
+        self._trace_share = trace_share
         self._open_calls = OpenCalls()
         self._listener: asyncio.Server | None = None
         self._server: BoundedServer | None = None
@@ -117,7 +119,7 @@ class HttpServer:
         await self._server.shutdown(0.1)
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
-        arrival = arrive_at(request.headers, self._clock, self._total_s)
+        arrival = arrive_at(request.headers, self._clock, self._total_s, self._trace_share)
         method = request.path if request.path in (_MESSAGES, _COUNT) else "other"
         self._open_calls.add()
         stream: StreamResponse | None = None
