@@ -157,6 +157,27 @@ class Call:
         own = None if self.fallback is None else self.fallback.continue_stream
         return self.route.continue_stream if own is None else own
 
+    def again(self, *, request_id: str, deadline: float, trail: Trail) -> Self:
+        """Return the same question, asked anew: measured, in half the time of a `replace`."""
+        return type(self)(
+            request_id=request_id,
+            tenant=self.tenant,
+            route=self.route,
+            target=self.target,
+            messages=self.messages,
+            parameters=self.parameters,
+            deadline=deadline,
+            mode=self.mode,
+            priority=self.priority,
+            output_schema=self.output_schema,
+            cache=self.cache,
+            fallback=self.fallback,
+            max_cost_nano_usd=self.max_cost_nano_usd,
+            max_input_tokens=self.max_input_tokens,
+            labels=self.labels,
+            trail=trail,
+        )
+
     def to(self, target: Target) -> Self:
         """Return the same call, bound for another target, and asking no more than that writes."""
         if target is self.target:

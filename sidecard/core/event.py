@@ -8,7 +8,7 @@ A stream that ends without `Finished` is broken, whatever came before.
 """
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sidecard.core.jsonio import JsonObject
 
@@ -66,6 +66,10 @@ class Usage:
     web_search_requests: int = 0
     raw: JsonObject = field(default_factory=dict)
     apart: tuple[tuple[str, "Usage"], ...] = ()
+
+
+NO_USAGE: Final = Usage()
+"""Of what took no tokens, as an answer from the cache."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 from sidecard.core.clock import Clock
 from sidecard.core.errors import UpstreamInterrupted
-from sidecard.core.event import Batch, Finished, Usage
+from sidecard.core.event import NO_USAGE, Batch, Finished, Usage
 from sidecard.core.fold import Folder, unfold
 from sidecard.core.message import Message
 from sidecard.core.outcome import Ending, Outcome
@@ -70,7 +70,6 @@ class EventStream(Protocol):
 
 
 EndHook = Callable[[Outcome], None]
-_NOTHING: Final = Usage()
 
 
 class Reply:
@@ -193,7 +192,7 @@ class Reply:
         if self.outcome is not None:
             return
         # Who shares an answer sees what it used, and used nothing: it would be counted twice.
-        usage = _NOTHING if self.head.source is Source.COALESCED else self._usage
+        usage = NO_USAGE if self.head.source is Source.COALESCED else self._usage
         outcome = self.outcome = Outcome(
             ending, usage, error, self._first_event_at, self._clock.now()
         )

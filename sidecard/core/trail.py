@@ -132,6 +132,8 @@ class Trail:
     @property
     def cost_nano_usd(self) -> int | None:
         """What all attempts cost, in billionths of a US dollar; None if that isn't known of one."""
+        if not self._attempts:
+            return 0
         costs = [attempt.cost_nano_usd for attempt in self._attempts if attempt.sent]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None

@@ -4,16 +4,12 @@ A hit needs no task, no timeout and no reply that is read: measured, those are t
 it costs. What is told and given is what `Observe` over `ExactCache` would; a miss goes there.
 """
 
-from typing import Final
-
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
-from sidecard.core.event import Usage
+from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.ports import CallSink, Hit
 from sidecard.layers.answers import Answers
-
-_NOTHING: Final = Usage()
 
 
 class Shortcut:
@@ -36,7 +32,7 @@ class Shortcut:
         call.trail.answer = found.answer.message
         now = self._clock.now()
         head = self._answers.head(found)
-        outcome = Outcome(Ending.COMPLETED, _NOTHING, None, now, now)
+        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now)
         self._sink(call, head, outcome, began=began)
         return Hit(found.answer.message, head, outcome)
 

@@ -3,8 +3,9 @@
 import itertools
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -24,17 +25,22 @@ _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner.
 
     The `trail` is there before the call is, so that also what fails in decoding has one to tell of.
+    `metadata` is what gRPC has of the caller's: it makes it anew each time it is asked.
     """
 
     request_id: str
     received_at: float
     deadline: float
     trail: Trail = field(default_factory=Trail)
+    metadata: Metadata = ()
 
 
 def arrive(
@@ -48,10 +54,10 @@ def arrive(
     now = clock.now()
     remaining_s = context.time_remaining()
     allowed_s = total_s if remaining_s is None else min(remaining_s, total_s)
-    arrival = Arrival(_request_id(context), now, now + allowed_s)
+    metadata = tuple(context.invocation_metadata() or ())
+    arrival = Arrival(_request_id(metadata), now, now + allowed_s, metadata=metadata)
     if trace_share is not None:
         # Of keys that come more than once the last one counts; text alone is of use.
-        metadata = context.invocation_metadata() or ()
         given = {key: value for key, value in metadata if isinstance(value, str)}
         arrival.trail.trace = _trace(given, trace_share)
     return arrival
@@ -75,16 +81,16 @@ def arrive_at(
     return arrival
 
 
-def authorization_of(context: Context) -> str:
+def authorization_of(metadata: Metadata) -> str:
     """Return the value of the caller's `authorization`, "" for none."""
-    for key, value in context.invocation_metadata() or ():
+    for key, value in metadata:
         if key == "authorization" and isinstance(value, str):
             return value
     return ""
 
 
-def _request_id(context: Context) -> str:
-    for key, value in context.invocation_metadata() or ():
+def _request_id(metadata: Metadata) -> str:
+    for key, value in metadata:
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return _new_id()

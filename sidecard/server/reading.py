@@ -6,7 +6,7 @@ request itself, however long that takes to come, before it asks us anything.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -17,8 +17,36 @@ from sidecard.server.status import code_of, message_of
 DRIP: Final = "the request didn't come in time (listen.body_s)"
 NONE: Final = "none came; a call has one message"
 
+_Read = TypeVar("_Read")
+
 Method = Callable[[Any, Any], Awaitable[Any]]
 """Takes a request and gRPC's context."""
+
+
+async def in_time(coming: Awaitable[_Read], body_s: float) -> _Read:
+    """Return what comes; raises TimeoutError when that takes longer.
+
+    It is on every call's path: `asyncio.timeout` does the same, and takes five times as long.
+    """
+    if (task := asyncio.current_task()) is None:
+        msg = "a request is read by a task"
+        raise RuntimeError(msg)
+    before = task.cancelling()
+    late: list[bool] = []
+
+    def end() -> None:
+        late.append(True)
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(body_s, end)
+    try:
+        return await coming
+    except asyncio.CancelledError:
+        if late and task.uncancel() <= before:
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def reading(
@@ -28,8 +56,7 @@ def reading(
 
     async def read(_: object, context: Context) -> Any:  # noqa: ANN401  # as the method's
         try:
-            async with asyncio.timeout(body_s):
-                payload = await context.read()
+            payload = await in_time(context.read(), body_s)
             if not isinstance(payload, bytes):
                 raise InvalidCall(Violation("request", NONE))
             request = parse(payload)

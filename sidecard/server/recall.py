@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from sidecard.core.call import Call
+from sidecard.v1 import generation_pb2 as pb
 
 if TYPE_CHECKING:
     from sidecard.core.message import Message
@@ -17,15 +18,19 @@ _BYTES: Final = 8_192
 
 
 class Recalled:
-    """A call as it was decoded, its key in the cache, and the bytes of the last answer to it."""
+    """A call as it was decoded, its key in the cache, and the last answer to it, encoded.
 
-    __slots__ = ("call", "encoded", "key", "message")
+    `about` is what was told of that answer, with whose head.
+    """
+
+    __slots__ = ("about", "call", "encoded", "key", "message")
 
     def __init__(self, call: Call, key: bytes) -> None:
         self.call = call
         self.key = key
         self.message: Message | None = None
         self.encoded = b""
+        self.about = pb.GenerateResponse()
 
 
 class Recall:

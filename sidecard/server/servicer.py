@@ -8,7 +8,6 @@ instead of gRPC's bare INTERNAL.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -45,7 +44,7 @@ RpcSink = Callable[[str, str, float], object]
 """Takes an RPC's method, gRPC's code for its end, and the seconds that it took."""
 _Request = TypeVar("_Request", pb.GenerateRequest, pb.CountTokensRequest)
 
-_Method = Callable[[bytes, Context], Awaitable[Any]]
+_Method = Callable[[bytes, Context, Arrival], Awaitable[Any]]
 
 _log = logging.getLogger(__name__)
 
@@ -94,12 +93,13 @@ class GenerationServicer:
         self._total_s = total_s
         self.recall.forget()
 
-    async def generate(self, payload: bytes, context: Context) -> pb.GenerateResponse | bytes:
+    async def generate(
+        self, payload: bytes, context: Context, arrival: Arrival
+    ) -> pb.GenerateResponse | bytes:
         """One question, one whole answer; as bytes where it is a hit."""
-        arrival = self._arrive(context)
         answer: pb.GenerateResponse | bytes
         try:
-            call, known = self._recalled(payload, arrival, self._own(context))
+            call, known = self._recalled(payload, arrival, self._own(arrival))
             if (hit := self._hits(call, known.key, arrival.received_at)) is not None:
                 answer = encode.hit(hit, known, arrival)
             else:
@@ -112,11 +112,10 @@ class GenerationServicer:
         self._ended("Generate", OK, arrival)
         return answer
 
-    async def stream_generate(self, payload: bytes, context: Context) -> None:
+    async def stream_generate(self, payload: bytes, context: Context, arrival: Arrival) -> None:
         """The same as it comes; no batch is read before the one before it was taken."""
-        arrival = self._arrive(context)
         try:
-            own = self._own(context)
+            own = self._own(arrival)
             request = self._parse(pb.GenerateRequest(), payload)
             async with _until(arrival):
                 reply = await self._stack(self._call(request, Mode.STREAM, arrival, own))
@@ -130,11 +129,12 @@ class GenerationServicer:
             await self._fail("StreamGenerate", context, error, arrival)
         self._ended("StreamGenerate", OK, arrival)
 
-    async def count_tokens(self, payload: bytes, context: Context) -> pb.CountTokensResponse:
+    async def count_tokens(
+        self, payload: bytes, context: Context, arrival: Arrival
+    ) -> pb.CountTokensResponse:
         """How many tokens of input a request would have."""
-        arrival = self._arrive(context)
         try:
-            own = self._own(context)
+            own = self._own(arrival)
             request = self._parse(pb.CountTokensRequest(), payload)
             call = self._call(request.request, Mode.UNARY, arrival, own, prefix="request.")
             async with _until(arrival):
@@ -146,44 +146,43 @@ class GenerationServicer:
         self._ended("CountTokens", OK, arrival)
         return pb.CountTokensResponse(input_tokens=tokens, target=call.target.name)
 
-    async def payload(self, method: str, context: Context) -> bytes:
+    async def payload(self, method: str, context: Context, arrival: Arrival) -> bytes:
         """Return a request's bytes, once it is known that they may come; else end the call.
 
         Nothing of a caller without a token is read, and of nobody for longer than `body_s`.
         """
         self.open_calls.add()
         try:
-            self._see_that_it_may_come(context)
-            async with asyncio.timeout(self._listen.body_s):
-                payload = await context.read()
+            self._see_that_it_may_come(arrival)
+            payload = await reading.in_time(context.read(), self._listen.body_s)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             if isinstance(error, TimeoutError):
                 error = DeadlineExceeded(reading.DRIP)
-            await self._fail(method, context, error, self._arrive(context))
+            await self._fail(method, context, error, arrival)
         if isinstance(payload, bytes):
             return payload
         missing = InvalidCall(Violation("request", reading.NONE))
-        return await self._fail(method, context, missing, self._arrive(context))
+        return await self._fail(method, context, missing, arrival)
 
-    def _see_that_it_may_come(self, context: Context) -> None:
-        self._own(context)
+    def _see_that_it_may_come(self, arrival: Arrival) -> None:
+        self._own(arrival)
         if len(self.open_calls) > (most := self._listen.calls):
             raise Overloaded(f"{most:,} calls are open, and no more are taken (listen.calls)")
-        size = sum([len(key) + len(value) for key, value in context.invocation_metadata() or ()])
+        size = sum([len(key) + len(value) for key, value in arrival.metadata])
         if size > (most := self._listen.header_bytes):
             limit = f"at most {most:,} (listen.header_bytes)"
             raise InvalidCall(Violation("metadata", f"{size:,} bytes; {limit}"))
 
-    def _arrive(self, context: Context) -> Arrival:
-        self.open_calls.add()
+    def arrive(self, context: Context) -> Arrival:
+        """Note that a call has come."""
         return arrive(context, self._clock, self._total_s, self._trace_share)
 
-    def _own(self, context: Context) -> str:
+    def _own(self, arrival: Arrival) -> str:
         """Return the tenant that the caller's token is for alone, "" for any.
 
         Raises `Unauthenticated`.
         """
-        return self._callers(authorization_of(context)) if self._callers else ""
+        return self._callers(authorization_of(arrival.metadata)) if self._callers else ""
 
     def _recalled(self, payload: bytes, arrival: Arrival, own: str) -> tuple[Call, Recalled]:
         """Return the call of a request, decoded unless the same caller sent the same bytes."""
@@ -193,11 +192,8 @@ class GenerationServicer:
             request = self._parse(pb.GenerateRequest(), payload)
             call = self._call(request, Mode.UNARY, arrival, own)
             return call, self.recall.keep(key, call, self._hits.key(call))
-        call = replace(
-            known.call,
-            request_id=arrival.request_id,
-            deadline=arrival.deadline,
-            trail=arrival.trail,
+        call = known.call.again(
+            request_id=arrival.request_id, deadline=arrival.deadline, trail=arrival.trail
         )
         self._see_that_time_is_left(call)
         return call, known
@@ -286,7 +282,8 @@ def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[b
 
     def read_first(name: str, method: _Method) -> Callable[[object, Context], Awaitable[Any]]:
         async def read(_: object, context: Context) -> Any:  # noqa: ANN401  # as the method's
-            return await method(await servicer.payload(name, context), context)
+            arrival = servicer.arrive(context)
+            return await method(await servicer.payload(name, context, arrival), context, arrival)
 
         return read
 

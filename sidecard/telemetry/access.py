@@ -14,12 +14,17 @@ from typing import Any, Final
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
+from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
 
 _log: Final = logging.getLogger("sidecard.access")
 _quoted: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII: nothing can forge a line."""
+_OWN: Final = ("request_id", "duration_ms", "age_s", "first_event_ms")
+_CUT: Final = "\0"
+"""What no JSON has."""
+_MOST_KNOWN: Final = 256
 
 
 def _no_content(_call: Call) -> Mapping[str, str]:
@@ -55,23 +60,27 @@ class AccessLog:
         self._chance = chance
         self._second = -1
         self._second_text = ""
+        self._hits = _HitLines()
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Write the call's line, unless the level is above info, or it isn't in the sample."""
         if not _log.isEnabledFor(logging.INFO) or self._leaves_out(head, outcome, began):
             return
-        facts = {**_facts(call, head, outcome, began), **self._content(call)}
+        content = self._content(call)
         if not self._as_json:
-            _log.info("call", extra=facts)
+            _log.info("call", extra={**_facts(call, head, outcome, began), **content})
             return
-        if "error_message" in facts:
-            facts["error_message"] = self._redact(facts["error_message"])
+        fields = None if content else self._hits(call, head, outcome, began)
+        if fields is None:
+            facts = {**_facts(call, head, outcome, began), **content}
+            if "error_message" in facts:
+                facts["error_message"] = self._redact(facts["error_message"])
+            fields = ",".join([f'"{name}":{_json(value)}' for name, value in facts.items()])
         now = self._timestamp(self._clock.wall())
-        fields = ",".join([f'"{name}":{_json(value)}' for name, value in facts.items()])
-        line = f'{{"timestamp":"{now}","level":"info","event":"call",{fields}}}'
+        line = f'{{"timestamp":"{now}","level":"info","event":"call",{fields}}}\n'
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler):
-                handler.stream.write(line + "\n")
+                handler.stream.write(line)
 
     def _leaves_out(self, head: Head | None, outcome: Outcome, began: float) -> bool:
         """Whether the call went well, as most do, and others are to speak for it."""
@@ -90,6 +99,49 @@ class AccessLog:
             self._second = second
             self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._second_text}.{int((wall - second) * 1e6):06d}Z"
+
+
+class _HitLines:
+    """What lines have of answers from the cache, but for the time and the event.
+
+    A hit takes so little else that its line would be a fifth of it. So what is the same from one
+    to the next is put together once: measured, a line then takes a third of the time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], list[str]] = {}
+
+    def __call__(self, call: Call, head: Head | None, outcome: Outcome, began: float) -> str | None:
+        """Return the fields, None of any other call."""
+        trail = call.trail
+        if (
+            outcome.usage is not NO_USAGE
+            or head is None
+            or head.age_s is None
+            or outcome.ending is not Ending.COMPLETED
+            or outcome.first_event_at != outcome.ended_at
+            or head.upstream_request_id
+            or len(trail)
+            or trail.queued_s
+            or trail.trace is not None
+        ):
+            return None
+        same = (call.tenant, call.mode, call.route.name, head.source, head.target, head.degraded)
+        known = self._known.get(same)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[same] = _parts(_facts(call, head, outcome, began))
+        first, second, third, fourth, last = known
+        request_id, taken_ms = _quoted(call.request_id), _ms(outcome.ended_at - began)
+        age_s = round(head.age_s, 3)
+        return f"{first}{request_id}{second}{taken_ms}{third}{age_s}{fourth}{taken_ms}{last}"
+
+
+def _parts(facts: dict[str, Any]) -> list[str]:
+    """Return a line's fields, cut where those of each call are."""
+    fields = [f'"{name}":{_CUT if name in _OWN else _json(value)}' for name, value in facts.items()]
+    return ",".join(fields).split(_CUT)
 
 
 def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dict[str, Any]:

@@ -1,16 +1,36 @@
-"""The last calls, for whoever looks at the daemon now: what became of each, and nothing it said."""
+"""The last calls, for whoever looks at the daemon now: what became of each, and nothing it said.
+
+Each call is kept, and few are looked at: so what is kept is told in words only then.
+"""
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
-from sidecard.core.call import Call
+from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
+from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
-from sidecard.core.outcome import Outcome
+from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
 
 KEPT: Final = 50
+
+
+class _Kept(NamedTuple):
+    at: float
+    request_id: str
+    tenant: str
+    route: str
+    mode: Mode
+    ending: Ending
+    error: str
+    head: Head | None
+    attempts: int
+    duration_s: float
+    first_event_s: float | None
+    usage: Usage | None
+    cost_nano_usd: int | None
 
 
 class Recent:
@@ -18,36 +38,53 @@ class Recent:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._calls: deque[JsonObject] = deque(maxlen=KEPT)
+        self._calls: deque[_Kept] = deque(maxlen=KEPT)
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
-        """Keep what is known of a call that has ended; nothing of the call itself is held."""
-        error, first = outcome.error, outcome.first_event_at
-        usage = outcome.usage
-        self._calls.append(
-            {
-                "at": self._clock.wall(),
-                "request_id": call.request_id,
-                "tenant": call.tenant,
-                "route": call.route.name,
-                "mode": call.mode.value,
-                "outcome": outcome.ending.value,
-                "error": error.reason if isinstance(error, SidecardError) else "",
-                "source": head.source.value if head else "",
-                "target": head.target if head else "",
-                "degraded": head.degraded if head else False,
-                "attempts": call.trail.sent,
-                "duration_s": outcome.ended_at - began,
-                "first_event_s": None if first is None else first - began,
-                "input_tokens": usage.input_tokens if usage else 0,
-                "output_tokens": usage.output_tokens if usage else 0,
-                "cost_nano_usd": call.trail.cost_nano_usd,
-            }
+        """Keep what is known of a call that has ended; nothing of what it says is held."""
+        error, first, trail = outcome.error, outcome.first_event_at, call.trail
+        kept = _Kept(
+            self._clock.wall(),
+            call.request_id,
+            call.tenant,
+            call.route.name,
+            call.mode,
+            outcome.ending,
+            error.reason if isinstance(error, SidecardError) else "",
+            head,
+            trail.sent,
+            outcome.ended_at - began,
+            None if first is None else first - began,
+            outcome.usage,
+            trail.cost_nano_usd,
         )
+        self._calls.append(kept)
 
     def told(self) -> list[JsonObject]:
         """Return the calls, the last one first."""
-        return list(reversed(self._calls))
+        return [_told(kept) for kept in reversed(self._calls)]
 
     def __repr__(self) -> str:
         return f"<Recent, {len(self._calls)} of {KEPT}>"
+
+
+def _told(kept: _Kept) -> JsonObject:
+    head, usage = kept.head, kept.usage
+    return {
+        "at": kept.at,
+        "request_id": kept.request_id,
+        "tenant": kept.tenant,
+        "route": kept.route,
+        "mode": kept.mode.value,
+        "outcome": kept.ending.value,
+        "error": kept.error,
+        "source": head.source.value if head else "",
+        "target": head.target if head else "",
+        "degraded": head.degraded if head else False,
+        "attempts": kept.attempts,
+        "duration_s": kept.duration_s,
+        "first_event_s": kept.first_event_s,
+        "input_tokens": usage.input_tokens if usage else 0,
+        "output_tokens": usage.output_tokens if usage else 0,
+        "cost_nano_usd": kept.cost_nano_usd,
+    }

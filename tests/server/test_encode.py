@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sidecard.core.event import (
+    NO_USAGE,
     Batch,
     BlockStarted,
     BlockStopped,
@@ -16,15 +17,18 @@ from sidecard.core.event import (
 )
 from sidecard.core.fold import unfold
 from sidecard.core.message import Message
+from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.ports import Hit
 from sidecard.core.reply import Head, Reply, Source
 from sidecard.core.trail import Trail
 from sidecard.server import encode
 from sidecard.server.arrival import Arrival
+from sidecard.server.recall import Recalled
 from sidecard.server.wire.json_values import struct_to_json
 from sidecard.server.wire.violations import Violations
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.clock import ManualClock
-from tests.support.script import CLOSING, HEAD, MIDDLE, OPENING, ScriptedStream
+from tests.support.script import CLOSING, HEAD, MIDDLE, OPENING, ScriptedStream, a_call
 
 ARRIVAL = Arrival("req-1", received_at=998.5, deadline=1_060.0)
 MESSAGE = Message(
@@ -153,6 +157,30 @@ async def test_a_cut_off_input_is_given_as_it_is() -> None:
     answer = await answered(replace(MESSAGE, content=(block,)))
     assert answer.content[0].tool_use.input_json == '{"a":'
     assert not answer.content[0].HasField("extra")
+
+
+def test_a_hit_is_told_anew_each_time() -> None:
+    """What is kept encoded of an answer says nothing of the call that it was first told to."""
+    head = Head(Source.CACHE_EXACT, "claude-test", age_s=4.5)
+    message = Message("m", "claude-test", ({"type": "text", "text": "hi"},), "end_turn")
+    known = Recalled(a_call(), b"key")
+    for request_id, at in (("first", 1.5), ("second", 3_002.25)):
+        arrival = Arrival(request_id, 1.0, 9_000.0)
+        found = Hit(
+            message,
+            replace(head, age_s=at),
+            Outcome(Ending.COMPLETED, NO_USAGE, None, at, at),
+        )
+        told = pb.GenerateResponse.FromString(encode.hit(found, known, arrival))
+        anew = pb.GenerateResponse.FromString(
+            encode.hit(found, Recalled(a_call(), b"key"), arrival)
+        )
+        assert told == anew
+        assert (told.request_id, told.text) == (request_id, "hi")
+        for took in (told.timings.total, told.timings.first_event):
+            assert took.ToTimedelta().total_seconds() == at - 1.0
+        assert told.age.ToTimedelta().total_seconds() == at
+        assert len(told.content) == 1
 
 
 async def test_a_stream_ends_with_the_answer_without_its_content() -> None:

@@ -8,6 +8,7 @@ import pytest
 from sidecard.core.call import Call
 from sidecard.core.clock import SystemClock
 from sidecard.core.ports import Hit
+from sidecard.server.arrival import Arrival
 from sidecard.server.decode import Decoder
 from sidecard.server.servicer import GenerationServicer
 from sidecard.v1 import generation_pb2 as pb
@@ -65,7 +66,8 @@ async def test_a_deadline_that_passed_in_decoding_sends_nothing(method: str) -> 
     else:
         payload = request.SerializeToString()
     context = Context()
+    arrival = Arrival("req-1", 0.0, 0.0)
     with pytest.raises(grpc.aio.AbortError):
-        await getattr(servicer, method)(payload, context)
+        await getattr(servicer, method)(payload, context, arrival)
     assert context.codes == [grpc.StatusCode.DEADLINE_EXCEEDED]
     assert reached == []

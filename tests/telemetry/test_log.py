@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from sidecard.core.errors import UpstreamThrottled
+from sidecard.core.event import NO_USAGE, Usage
 from sidecard.core.outcome import Ending, Outcome
-from sidecard.core.reply import Head
+from sidecard.core.reply import Head, Source
 from sidecard.telemetry import log
 from sidecard.telemetry.access import AccessLog
 from tests.support.clock import ManualClock
@@ -98,6 +99,24 @@ def test_an_access_line_explains_the_call(out: io.StringIO, *, as_json: bool) ->
         "cache_write_tokens": 0,
         "cost_nano_usd": 0,
     }
+
+
+def test_a_hits_line_is_as_any_other(out: io.StringIO) -> None:
+    """What is put together once for hits says of each call what a line in full says of it."""
+    log.configure("info", "json", out)
+    access = AccessLog(clock=ManualClock(), as_json=True)
+    for number, tenant in enumerate(("a", "b", 'c"\n', "a")):
+        head = Head(Source.CACHE_EXACT, "claude-test", age_s=number + 0.25)
+        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, 1.5 + number, 1.5 + number)
+        call = replace(a_call(), request_id=f"req-{number}", tenant=tenant)
+        access(call, head, outcome, began=1.0)
+        # Nothing of it is put together before: these numbers are equal, but not the same.
+        access(call, head, replace(outcome, usage=Usage()), began=1.0)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert lines[::2] == lines[1::2]
+    assert [line["request_id"] for line in lines[::2]] == ["req-0", "req-1", "req-2", "req-3"]
+    assert [line["first_event_ms"] for line in lines[::2]] == [500.0, 1500.0, 2500.0, 3500.0]
+    assert [line["age_s"] for line in lines[::2]] == [0.25, 1.25, 2.25, 3.25]
 
 
 def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
