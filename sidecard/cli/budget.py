@@ -25,8 +25,7 @@ def told(budgets: Document) -> Iterator[str]:
     if why := budgets.get("why"):
         yield f"the ledger can't be written: {cell(why)}"
         yield ""
-    found = budgets.get("accounts")
-    accounts = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    accounts = counted(budgets)
     if not accounts:
         yield "no budget counts anything yet; budgets.limits configures them"
         return
@@ -45,6 +44,12 @@ def told(budgets: Document) -> Iterator[str]:
         ),
         [_account(account) for account in accounts],
     )
+
+
+def counted(budgets: Document) -> list[Document]:
+    """Return the accounts that there are."""
+    found = budgets.get("accounts")
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def _account(account: Document) -> tuple[str, ...]:

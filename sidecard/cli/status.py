@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from sidecard.cli import show
+from sidecard.cli import budget, show
 from sidecard.cli.show import Document, cell, duration, percent, section, sections, table
 
 
@@ -36,6 +36,10 @@ def told(document: Document) -> Iterator[str]:
         ("PLACES", "IN FLIGHT", "INTERACTIVE", "BATCH", "REFUSED"),
         [_bulkhead(name, found) for name, found in sections(section(document, "admission"))],
     )
+    budgets = section(document, "budgets")
+    if budget.counted(budgets) or budgets.get("why"):
+        yield ""
+        yield from budget.told(budgets)
 
 
 def _configured(config: Document) -> Iterator[str]:

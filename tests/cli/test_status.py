@@ -51,6 +51,25 @@ DOCUMENT: dict[str, Any] = {
         }
     },
     "retry_budget": {"left": 9},
+    "budgets": {
+        "why": "",
+        "open": 1,
+        "accounts": [
+            {
+                "budget": "team",
+                "scope": "tenant",
+                "of": ["acme"],
+                "unit": "nano_usd",
+                "window": "day",
+                "beyond": "refuse",
+                "limit": 5_000_000_000,
+                "spent": 1_250_000_000,
+                "reserved": 250_000_000,
+                "left": 3_500_000_000,
+                "resets_in_s": 3_600.0,
+            }
+        ],
+    },
 }
 
 
@@ -87,6 +106,9 @@ async def test_the_table_tells_what_matters(address: str) -> None:
     )
     assert rows["claude-haiku-5-5"] == "claude-haiku-5-5 closed 0 % 0 % 3 closed for 12 s"
     assert rows["shared"] == "shared 7 of 1024 2 1 3 queue"
+    assert rows["team"] == (
+        "team acme day $5.0000 $1.2500 $0.2500 $3.5000 25 % in 1 h 0 min refuse"
+    )
 
 
 async def test_the_document_as_it_is(address: str) -> None:

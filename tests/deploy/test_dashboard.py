@@ -19,6 +19,17 @@ def test_it_reads_metrics_that_there_are() -> None:
     assert len(set().union(*read)) > 20
 
 
+def test_what_is_measured_is_shown() -> None:
+    """Each family has a panel, but for those that say in another way what a panel says."""
+    read = [families(target["expr"]) for panel in PANELS for target in panel["targets"]]
+    assert known() - set().union(*read) == {
+        "sidecard_config_last_reload_success_timestamp_seconds",  # Reloads
+        "sidecard_config_last_reload_successful",  # Reloads, and an alert
+        "sidecard_prices_info",  # Versions: it comes with the daemon's
+        "sidecard_rpc_duration_seconds",  # Duration, with the time to decode and send
+    }
+
+
 def test_every_panel_says_what_it_shows() -> None:
     """Title, description and unit are there, and each panel has its own number."""
     assert all(panel["title"] and panel["description"] for panel in PANELS)

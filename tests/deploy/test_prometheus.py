@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -25,7 +26,14 @@ NUMBERS = itertools.count()
 FAILURE = {"fault": "status", "status": 529}
 REFUSAL = {"fault": "status", "status": 400}
 # What a daemon has only after more than these tests do to it.
-MAY_BE_EMPTY = {"Hedges", "Streams rescued", "Wait for the rate"}
+MAY_BE_EMPTY = {
+    "Asked again",
+    "Hedges",
+    "Spans",
+    "Streams rescued",
+    "Wait for the rate",
+    "Waits for a restart",
+}
 VARIABLES = {
     "$__rate_interval": "1m",
     "$namespace": LABELS["namespace"],
@@ -51,6 +59,9 @@ async def prometheus(
             "SIDECARD_CACHE__ENABLED": "true",
             "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "6000",
             "SIDECARD_ADMISSION__QUEUE": "1",
+            "SIDECARD_BUDGETS__LIMITS": json.dumps(
+                [{"name": "all", "dollars": 100}, {"name": "few", "calls": 1, "tenant": "frugal"}]
+            ),
         }
         async with running(env) as daemon, scraping(daemon.admin, rules) as found:
             await found.until("sidecard_retry_budget")
@@ -74,6 +85,11 @@ async def use(sim: Simulator, caller: Caller) -> None:
     await caller.Generate(again)
     await caller.Generate(again)
     assert (await read(caller.StreamGenerate(question()))).whole
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    await caller.Generate(pb.GenerateRequest(prompt=question().prompt, output_schema=schema))
+    for _ in range(2):  # Once that is one too many.
+        with suppress(grpc.aio.AioRpcError):
+            await caller.Generate(pb.GenerateRequest(prompt=question().prompt, tenant="frugal"))
     # One has the place and one waits: there is no room for a third.
     sim.play(Script.of(*[{"fault": "none", "pace": {"first_event_s": 0.2}}] * 2))
     three = [caller.Generate(question()) for _ in range(3)]

@@ -1,5 +1,6 @@
 """The status page of a real daemon in a real browser: what it shows, to whom, and how."""
 
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,12 @@ async def shown() -> AsyncIterator[tuple[Browser, Daemon, Caller, Simulator]]:
             "SIDECARD_RETRY__MAX_ATTEMPTS": "1",
             "SIDECARD_BREAKER__MINIMUM_CALLS": "2",
             "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "60",
+            "SIDECARD_BUDGETS__LIMITS": json.dumps(
+                [
+                    {"name": "all", "dollars": 2},
+                    {"name": "few", "calls": 30, "tenant": "*"},
+                ]
+            ),
         }
         async with running(env) as daemon, connected(daemon.address) as caller, browser() as page:
             for prompt in ("a", "a", "b"):
@@ -60,6 +67,24 @@ async def test_what_happens_is_shown_as_it_happens() -> None:
         assert page.complaints == []
 
 
+async def test_budgets_burn_down() -> None:
+    """What is left, spent and held of each, the scarcest first, and how it went since one looks."""
+    async with shown() as (page, _, caller, _):
+        first, second = await page.value(texts("#budgets tbody tr"))
+        assert "few" in first
+        assert "27 calls of 30 calls" in first
+        assert "$2.00" in second
+        await caller.Generate(pb.GenerateRequest(prompt="one more"))
+        await page.until(f"{texts('#budgets tbody tr')}[0].includes('26 calls of 30 calls')")
+        burnt = "document.querySelector('#budgets svg.burn')"
+        told = await page.value(f"{burnt}.getAttribute('aria-label')")
+        assert told == "left, since this page was opened: from 90 % to 87 %"
+        drawn = await page.value(f"{burnt}.querySelector('polyline').getAttribute('points')")
+        assert drawn.split()[0].endswith(",3.2")
+        assert drawn.split()[-1] == "120.0,3.9"
+        assert page.complaints == []
+
+
 async def test_no_content_is_shown() -> None:
     """Neither in the page nor in what it reads."""
     async with shown() as (page, *_):
@@ -71,14 +96,14 @@ async def test_it_can_be_used_by_keyboard() -> None:
     """Tab goes through everything in its order, Enter pauses, and a wide table can be scrolled."""
     async with shown() as (page, *_):
         seen = []
-        for _ in range(6):
+        for _ in range(7):
             await page.press("Tab")
             seen.append(await page.value("document.activeElement.id || 'skip'"))
             if seen[-1] == "pause":
                 await page.press("Enter")
                 pressed = "document.activeElement.getAttribute('aria-pressed')"
                 assert await page.value(pressed) == "true"
-        assert seen == ["skip", "pause", "targets", "places", "recent", "routes"]
+        assert seen == ["skip", "pause", "targets", "places", "budgets", "recent", "routes"]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
