@@ -35,6 +35,7 @@ from sidecard.core.note import (
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
 from sidecard.telemetry.families import Counts, Gauge, Level, Levels, Names, Times
+from sidecard.telemetry.gen_ai import GenAi
 
 _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12)
 _NANO: Final = 1_000_000_000
@@ -106,7 +107,9 @@ class Metrics:
         self._count_decisions()
         self._count_outputs()
         self._counting = self._ways_to_count()
+        self._gen_ai = GenAi()
         counted = [found for found in vars(self).values() if isinstance(found, Counts | Times)]
+        counted += self._gen_ai.families
         self.families = (*GAUGES, *counted)
         self.registry = CollectorRegistry()
         for family in (Levels(GAUGES, gauges, self._targets), *counted):
@@ -241,6 +244,7 @@ class Metrics:
         for attempt in call.trail:
             target = self._targets(attempt.target)
             self.attempts.add(target, attempt.error or "ANSWERED")
+            self._gen_ai.attempt(attempt, target, outcome)
             if attempt.usage is not None:
                 self._count_tokens(target, attempt.usage)
             if cost := attempt.cost_nano_usd:

@@ -133,10 +133,11 @@ def test_an_odd_accept_header_is_no_failure(kind: str, version: str) -> None:
 
 
 def test_names_follow_the_rules() -> None:
-    """One prefix, base units, and `_total` for what only grows."""
+    """Our prefix or that of the conventions', base units, and `_total` for what only grows."""
     for family in Metrics(none).families:
-        assert family.name.startswith("sidecard_")
+        assert family.name.startswith(("sidecard_", "gen_ai_client_"))
         assert family.name.endswith("_total") == (family.kind == "counter")
-        if not family.name.endswith("_timestamp_seconds"):  # A moment, not how long something took.
+        # Neither a moment nor a number of tokens is how long something took.
+        if not family.name.endswith(("_timestamp_seconds", "_token_usage")):
             assert family.name.endswith("_seconds") == (family.kind == "histogram")
         assert not {"le", "quantile", "job", "instance"} & set(family.labels)
