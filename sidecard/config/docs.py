@@ -112,6 +112,19 @@ def page() -> str:
     return "\n".join((_HEAD, *_sections()))
 
 
+def contents() -> str:
+    """Return a table of the sections, as the README has it."""
+    rows = []
+    for name, field in Config.model_fields.items():
+        section, count, text = field.annotation, "-", field.description
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            count, text = str(len(section.model_fields)), getdoc(section)
+        [first, *_] = (text or "").split("\n\n")
+        sentence = first.replace("\n", " ").split(". ")[0].rstrip(".")
+        rows.append(f"| [`{name}`](docs/config.md#{name}) | {count} | {sentence} |")
+    return "\n".join(("| Section | Fields | |", "|---|---:|---|", *rows))
+
+
 def _sections() -> Iterator[str]:
     for name, field in Config.model_fields.items():
         section = field.annotation

@@ -28,3 +28,10 @@ def test_the_example_loads(taken: Taken) -> None:
     """The page's example is a configuration without mistakes."""
     assert docs.EXAMPLE in docs.page()
     assert set(taken(docs.EXAMPLE).config.routes) == {"default", "thorough"}
+
+
+def test_the_readme_lists_the_sections() -> None:
+    """Between its marks the README has what the code says of each section."""
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    _, _, rest = readme.partition("<!-- sections -->\n")
+    assert rest.partition("\n<!-- /sections -->")[0] == docs.contents()
