@@ -95,7 +95,7 @@ async def wire(
         writer.close()
 
 
-async def until(condition: Callable[[], object], within_s: float = 1.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
     """Wait until something is so; raises TimeoutError when that takes too long."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  # any condition, not an event
