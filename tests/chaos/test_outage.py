@@ -157,7 +157,6 @@ async def test_a_slow_drip() -> None:
         samples = await steady(caller, per_s=20, for_s=2, deadline_s=1.0)
         hold(samples, texts={good.text})
         assert not any(sample.answered for sample in samples[:10]), tally(samples)
-        await asyncio.sleep(0.5)
         await nothing_left(daemon, sim, tasks)
 
 

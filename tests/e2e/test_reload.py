@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from itertools import cycle
@@ -24,7 +23,7 @@ from tests.support.reloading import (
     status,
     write,
 )
-from tests.support.rpc import fails, read
+from tests.support.rpc import connected, fails, read
 
 ASK = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 SLOW = Script.of({"fault": "none", "pace": {"delta_s": 0.03}, "times": "always"})
@@ -198,9 +197,14 @@ async def test_what_needs_a_restart_is_named_and_the_rest_takes_effect(file: Pat
 
 async def test_a_signal_without_a_file_harms_nothing() -> None:
     """What the environment says stays as it is."""
-    async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
-        await reloaded(daemon, sha256="")
-        os.kill(daemon.process.pid, 0)
+    async with (
+        Simulator() as sim,
+        running(settings(sim.base_url) | {"SIDECARD_ADMISSION__IN_FLIGHT": "7"}) as daemon,
+        connected(daemon.address) as caller,
+    ):
+        found = await reloaded(daemon, sha256="", waiting_for_restart=[])
+        assert found["admission"]["shared"]["limit"] == 7
+        assert (await caller.Generate(ASK)).text
 
 
 async def test_an_operator_may_order_it(file: Path, tmp_path: Path) -> None:
