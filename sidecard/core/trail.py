@@ -30,6 +30,7 @@ class Attempt:
     `sent` is false for a target that was skipped: `error` says why.
     `kind` says what it is beside a first try or a retry: a `hedge`, a `continuation`.
     `span_id` is empty where the call belongs to no trace.
+    `shared`: it was made for another call, which this one joined, and is counted there.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Attempt:
     cost_nano_usd: int | None = None
     kind: str = ""
     span_id: str = ""
+    shared: bool = False
 
 
 class Watch:
@@ -117,10 +119,11 @@ class Trail:
             watching.attempt = attempt
         return attempt
 
-    def skip(self, target: str, now: float, error: str) -> None:
-        """Note that a target was passed over without asking it."""
+    def skip(self, target: str, now: float, error: str) -> Attempt:
+        """Note that a target was passed over without asking it, and return what was noted."""
         attempt = self._add(target, now)
         attempt.error, attempt.sent = error, False
+        return attempt
 
     def _add(self, target: str, now: float) -> Attempt:
         attempt = Attempt(len(self._attempts) + 1, target, now, kind=_KIND.get())

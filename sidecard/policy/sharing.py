@@ -54,15 +54,17 @@ def copied(error: BaseException) -> BaseException:
 def retell(flown: Trail, trail: Trail, *, paid: bool) -> None:
     """Write on a caller's trail the attempts that were made for all who shared them.
 
-    What they used and cost, and how long they waited for a permit, is told to the one who `paid`.
+    What they used and cost, and how long they waited for a permit, is told to the one who `paid`:
+    to all others they are `shared`.
     """
     for attempt in flown:
         if not attempt.sent:
-            trail.skip(attempt.target, attempt.began, attempt.error)
+            skipped = trail.skip(attempt.target, attempt.began, attempt.error)
+            skipped.span_id, skipped.shared = attempt.span_id, not paid
             continue
         told = trail.begin(attempt.target, attempt.began)
         told.duration_s, told.error = attempt.duration_s, attempt.error
-        told.kind, told.span_id = attempt.kind, attempt.span_id
+        told.kind, told.span_id, told.shared = attempt.kind, attempt.span_id, not paid
         told.first_event_s = attempt.first_event_s
         told.usage = attempt.usage if paid else None
         told.cost_nano_usd = attempt.cost_nano_usd if paid else 0

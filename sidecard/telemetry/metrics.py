@@ -242,6 +242,8 @@ class Metrics:
             if call.mode is Mode.STREAM and source == "upstream":
                 self._time_tokens(route, outcome, outcome.first_event_at)
         for attempt in call.trail:
+            if attempt.shared:
+                continue
             target = self._targets(attempt.target)
             self.attempts.add(target, attempt.error or "ANSWERED")
             self._gen_ai.attempt(attempt, target, outcome)

@@ -15,7 +15,7 @@ from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
 from sidecard.core.outcome import Ending, Outcome
-from sidecard.core.reply import Head, Source
+from sidecard.core.reply import Head
 from sidecard.core.trace import Trace
 from sidecard.core.trail import Attempt
 
@@ -52,12 +52,13 @@ class Tracer:
         content = self._content(call)
         _put(spans[0], [(f"sidecard.{name}", text) for name, text in content.items()])
         times = [(began, outcome.ended_at)]
-        if head is None or head.source is not Source.COALESCED:  # Else they are the leader's.
-            for attempt in call.trail:
-                spans.append(_attempt(call, trace, attempt))
-                last = answered is not None and attempt.span_id == answered.span_id
-                ended = outcome.ended_at if last else attempt.began + attempt.duration_s
-                times.append((attempt.began, ended))
+        for attempt in call.trail:
+            if attempt.shared:  # The call that it was made for has its span.
+                continue
+            spans.append(_attempt(call, trace, attempt))
+            last = answered is not None and attempt.span_id == answered.span_id
+            ended = outcome.ended_at if last else attempt.began + attempt.duration_s
+            times.append((attempt.began, ended))
         zero = self._clock.wall() - self._clock.now()  # Clock.now's zero, as a wall clock shows it.
         for span, (start, end) in zip(spans, times, strict=True):
             span.start_time_unix_nano = int((zero + start) * _NANO)

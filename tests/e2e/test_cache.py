@@ -116,6 +116,8 @@ async def test_a_thousand_equal_calls_are_one() -> None:
         assert set(sources) <= {UPSTREAM, COALESCED, HIT}
         assert sum(answer.usage.output_tokens > 0 for answer in told) == 1
         assert await metric(daemon, "sidecard_flights") == 0
+        assert await metric(daemon, "sidecard_attempts_total") == 1
+        assert await metric(daemon, "gen_ai_client_operation_duration_seconds_count") == 1
         assert await metric(daemon, 'sidecard_tokens_total{kind="output"') == max(
             answer.usage.output_tokens for answer in told
         )

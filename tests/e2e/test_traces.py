@@ -6,13 +6,14 @@ import re
 import signal
 
 import aiohttp
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.collector import Collector, facts
-from tests.support.daemon import Daemon, running, settings
+from tests.support.daemon import ONCE, Daemon, running, settings
 from tests.support.rawserver import unused_port
 from tests.support.rpc import connected, read
 
@@ -86,6 +87,38 @@ async def test_a_call_and_its_attempts_are_one_trace() -> None:
                 session.post(f"http://127.0.0.1:{port}/v1/messages", json=body, headers=headers),
             ):
                 assert len(await collector.trace(TRACE[::-1], 2)) == 2
+
+
+@pytest.mark.parametrize("fault", ["slow_headers", "blackhole", "stand-in"])
+async def test_attempts_for_several_are_one_span(fault: str) -> None:
+    """Of calls that share one attempt each has its span, and the attempt has one, failed or not."""
+    async with Collector() as collector, Simulator() as sim:
+        env = ONCE | traced(
+            sim,
+            collector.url,
+            SIDECARD_CACHE__COALESCE="true",
+            SIDECARD_TIMEOUTS__FIRST_EVENT_S="0.6",
+            SIDECARD_UPSTREAM__UNSTREAMED_MAX_TOKENS="0",  # What comes in one piece has no first.
+        )
+        env["SIDECARD_ROUTES__DEFAULT__TARGETS"] = '[{"model": "claude-sonnet-5-5"}]'
+        if fault == "stand-in":
+            env["SIDECARD_ROUTES__DEFAULT__LAST_RESORTS"] = '["static"]'
+            env["SIDECARD_ROUTES__DEFAULT__STATIC_MESSAGE"] = "Later."
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            answers = {"fault": "slow_headers", "delay_s": 0.3}
+            hangs = {"fault": "blackhole", "for_s": 60}
+            sim.play(Script.of(answers if fault == "slow_headers" else hangs))
+            request = pb.GenerateRequest(prompt="hi")
+            asked = [caller.Generate(request, metadata=SAMPLED) for _ in range(5)]
+            ended = await asyncio.gather(*asked, return_exceptions=True)
+            assert [isinstance(end, Exception) for end in ended] == [fault == "blackhole"] * 5
+            assert sim.books.requests == 1
+            spans = await collector.trace(TRACE, 6)
+            await asyncio.sleep(0.2)  # Four times as long as spans wait to be sent.
+            spans = await collector.trace(TRACE, 6)
+            names = [span.name.split()[0] for span in spans]
+            assert (names.count("generate"), names.count("chat")) == (5, 1)
+            assert len({span.span_id for span in spans}) == 6
 
 
 async def test_hedges_and_continuations_are_marked() -> None:
