@@ -64,6 +64,13 @@ async fn a_daemon_sees_the_clients_certificate() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_signed_itself_is_its_own_issuer() {
+    let files = Certificates::new();
+    let port = serve(&files, "own", false).await;
+    assert_eq!(answer(port, &trusting(files.of("own"))).await, Ok("abc".into()));
+}
+
+#[tokio::test]
 async fn the_name_in_the_certificate_is_the_addresss_or_the_one_given() {
     let files = Certificates::new();
     let port = serve(&files, "elsewhere", false).await;

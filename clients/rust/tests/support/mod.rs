@@ -35,7 +35,7 @@ pub struct Certificates(PathBuf);
 
 impl Certificates {
     /// `ca` has signed `daemon`, for localhost, `elsewhere`, for another host, and `client`;
-    /// `stranger-ca` has signed `stranger`.
+    /// `stranger-ca` has signed `stranger`; `own`, for localhost, has signed itself.
     pub fn new() -> Self {
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("sidecard-tls-{}-{number}", id()));
@@ -58,6 +58,8 @@ impl Certificates {
                 ));
             }
         }
+        let own = "-addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
+        made.openssl(&format!("req -x509 -days 2 {} {own} -out own.pem", key("own")));
         made
     }
 
