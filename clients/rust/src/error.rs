@@ -151,9 +151,10 @@ impl Error {
             facts.target = known("target").cloned().unwrap_or_default();
             facts.attempts = known("attempts").and_then(|n| n.parse().ok()).unwrap_or(0);
         } else if unreached(status) {
-            let details = match status.source() {
-                Some(cause) => format!("{}: {}", status.message(), innermost(cause)),
-                None => status.message().into(),
+            let said = status.message();
+            let details = match status.source().map(innermost) {
+                Some(cause) if cause != said => format!("{said}: {cause}"),
+                _ => said.into(),
             };
             return Self::absent(address, request_id, &details);
         } else if status.code() == Code::DeadlineExceeded {
