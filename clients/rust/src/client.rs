@@ -18,8 +18,10 @@ use tonic::{
 };
 
 use crate::{
+    endpoint::{InvalidSetting, SOCKET, endpoint},
     error::Error,
     stream::EventStream,
+    tls::Tls,
     v1::{
         CountTokensRequest, GenerateRequest, GenerateResponse,
         generation_service_client::GenerationServiceClient,
@@ -32,18 +34,6 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7411";
 const LOOK: Duration = Duration::from_millis(50);
 
 type Stub = GenerationServiceClient<Channel>;
-
-/// An address that is neither `host:port` nor `unix:///path`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidAddress(String);
-
-impl fmt::Display for InvalidAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is neither host:port nor unix:///path", self.0)
-    }
-}
-
-impl std::error::Error for InvalidAddress {}
 
 /// Calls the daemon over one connection, which it opens at its first call.
 ///
@@ -78,27 +68,26 @@ struct Shared {
 
 impl Client {
     /// The client of the daemon at `$SIDECARD_ADDRESS`, or else at [`DEFAULT_ADDRESS`].
-    pub fn new() -> Result<Self, InvalidAddress> {
+    pub fn new() -> Result<Self, InvalidSetting> {
         let address = std::env::var("SIDECARD_ADDRESS").unwrap_or_default();
         Self::at(if address.is_empty() { DEFAULT_ADDRESS } else { &address })
     }
 
     /// The client of the daemon at `host:port` or `unix:///path`.
-    pub fn at(address: &str) -> Result<Self, InvalidAddress> {
-        let invalid = || InvalidAddress(address.into());
-        let uri = if address.starts_with("unix:///") {
-            address.to_owned()
-        } else if address.contains("://") {
-            return Err(invalid());
-        } else {
-            format!("http://{address}")
-        };
-        // A daemon that hangs is noticed in a long silence too.
-        let endpoint = Endpoint::from_shared(uri)
-            .map_err(|_| invalid())?
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(20));
+    ///
+    /// A `host:port` is encrypted as [`Tls::from_environment`] says, or else not at all.
+    pub fn at(address: &str) -> Result<Self, InvalidSetting> {
+        let tls = Tls::from_environment().filter(|_| !address.starts_with(SOCKET));
+        Self::over(address, tls.as_ref())
+    }
+
+    /// The client of the daemon with `listen.tls` at `host:port`.
+    pub fn encrypted(address: &str, tls: &Tls) -> Result<Self, InvalidSetting> {
+        Self::over(address, Some(tls))
+    }
+
+    fn over(address: &str, tls: Option<&Tls>) -> Result<Self, InvalidSetting> {
+        let endpoint = endpoint(address, tls)?;
         let (address, ready) = (address.to_owned(), AtomicBool::new(false));
         Ok(Self {
             shared: Arc::new(Shared { address, endpoint, stub: OnceLock::new(), ready }),
@@ -280,17 +269,6 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_host_and_port_or_a_sockets_file() {
-        for address in ["localhost:7411", "[::1]:7411", "unix:///run/sidecard.sock"] {
-            assert!(Client::at(address).is_ok(), "{address}");
-        }
-        for address in ["http://a:1", "unix://relative", "a b:1", ""] {
-            let error = Client::at(address).expect_err(address);
-            assert!(error.to_string().contains("neither host:port nor unix:///path"));
-        }
-    }
 
     #[test]
     fn a_setting_holds_for_what_with_returned_alone() {

@@ -1,9 +1,11 @@
 //! Every way a call can fail, by its reason; the reasons are the daemon's.
 
-use std::{fmt, ops::Deref, time::Duration};
+use std::{error::Error as _, fmt, ops::Deref, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+
+use crate::tls::innermost;
 
 const DOMAIN: &str = "sidecard.dev";
 
@@ -148,8 +150,13 @@ impl Error {
             facts.request_id = known("request_id").cloned().unwrap_or(facts.request_id);
             facts.target = known("target").cloned().unwrap_or_default();
             facts.attempts = known("attempts").and_then(|n| n.parse().ok()).unwrap_or(0);
-        } else if matches!(status.code(), Code::Unavailable | Code::Cancelled) {
-            return Self::absent(address, request_id, status.message());
+        } else if unreached(status) {
+            let said = status.message();
+            let details = match status.source().map(innermost) {
+                Some(cause) if cause != said => format!("{said}: {cause}"),
+                _ => said.into(),
+            };
+            return Self::absent(address, request_id, &details);
         } else if status.code() == Code::DeadlineExceeded {
             return Self::late(request_id);
         }
@@ -216,6 +223,14 @@ impl Facts {
             partial_text: String::new(),
         }
     }
+}
+
+/// Whether it is the connection that failed, as where a daemon refuses the client's certificate:
+/// tonic then says that it doesn't know.
+fn unreached(status: &Status) -> bool {
+    let broken = status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>());
+    matches!(status.code(), Code::Unavailable | Code::Cancelled)
+        || status.code() == Code::Unknown && broken
 }
 
 /// `InvalidArgument` as INVALID_ARGUMENT.

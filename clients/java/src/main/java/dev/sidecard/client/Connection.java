@@ -4,6 +4,8 @@ import io.grpc.ConnectivityState;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
+import io.grpc.ManagedChannelRegistry;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -13,20 +15,32 @@ import java.util.concurrent.TimeUnit;
 final class Connection {
   static final String DEFAULT_ADDRESS = "127.0.0.1:7411";
 
+  /** How the address of a socket's file begins. */
+  static final String SOCKET = "unix:///";
+
   private static final long LOOK_MS = 50;
 
   private final String address;
   private final ManagedChannel channel;
   private volatile Duration wait = Duration.ZERO;
 
-  Connection(String address) {
-    if (address.contains("://") && !address.startsWith("unix:///")) {
+  /** Encrypted as {@code tls} says, or where that is null, not at all. */
+  Connection(String address, Tls tls) {
+    if (address.contains("://") && !address.startsWith(SOCKET)) {
       throw new IllegalArgumentException(
           "\"" + address + "\" is neither host:port nor unix:///path");
     }
+    if (tls != null && address.startsWith(SOCKET)) {
+      throw new IllegalArgumentException(
+          "\"" + address + "\" is a socket's file, which nothing encrypts");
+    }
     this.address = address;
+    ManagedChannelBuilder<?> builder = builder(address, tls);
+    if (tls != null && tls.serverName() != null) {
+      builder.overrideAuthority(tls.serverName());
+    }
     channel =
-        Grpc.newChannelBuilder(address, InsecureChannelCredentials.create())
+        builder
             // Trying again is the daemon's work; no proxy leads there.
             .disableRetry()
             .disableServiceConfigLookUp()
@@ -37,6 +51,18 @@ final class Connection {
             .keepAliveTime(30, TimeUnit.SECONDS)
             .keepAliveTimeout(20, TimeUnit.SECONDS)
             .build();
+  }
+
+  private static ManagedChannelBuilder<?> builder(String address, Tls tls) {
+    if (tls == null) {
+      return Grpc.newChannelBuilder(address, InsecureChannelCredentials.create());
+    }
+    try {
+      return Grpc.newChannelBuilder(address, tls.credentials());
+    } catch (ManagedChannelRegistry.ProviderNotFoundException unusable) {
+      throw new IllegalArgumentException(
+          tls + " can't be used: " + unusable.getMessage(), unusable);
+    }
   }
 
   String address() {

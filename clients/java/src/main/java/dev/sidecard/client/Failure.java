@@ -62,6 +62,7 @@ final class Failure {
       switch (code) {
         case UNAVAILABLE, CANCELLED -> {
           code = Status.Code.UNAVAILABLE;
+          details = withCause(details, cause);
           details =
               "no sidecard daemon answers at %s: `sidecard serve` starts one, SIDECARD_ADDRESS says where it is [%s]"
                   .formatted(address, details);
@@ -83,6 +84,15 @@ final class Failure {
             List.copyOf(violations),
             partialText.isEmpty() ? answer : partialText);
     return new SidecardException(facts, cause);
+  }
+
+  /** With what led to it, as a certificate that isn't believed. */
+  private static String withCause(String details, Throwable cause) {
+    Throwable innermost = cause;
+    while (innermost != null && innermost.getCause() != null) {
+      innermost = innermost.getCause();
+    }
+    return innermost == cause ? details : details.lines().findFirst().orElse("") + ": " + innermost;
   }
 
   private void read(StatusRuntimeException error) {

@@ -15,6 +15,7 @@ import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.time.Duration;
 import java.util.HexFormat;
+import java.util.Objects;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -57,11 +58,29 @@ public final class SidecardClient implements AutoCloseable {
   /**
    * The client of the daemon at {@code host:port} or {@code unix:///path}.
    *
-   * @throws IllegalArgumentException for another kind of address
+   * <p>A {@code host:port} is encrypted as $SIDECARD_TLS_CA, _CERT, _KEY and _NAME say, which are
+   * the fields of {@link Tls}; without them not at all.
+   *
+   * @throws IllegalArgumentException for another kind of address, and for files that can't be used
    */
   public static SidecardClient create(String address) {
+    boolean socket = address.startsWith(Connection.SOCKET);
+    return over(address, socket ? null : Tls.from(System.getenv()));
+  }
+
+  /**
+   * The client of the daemon with {@code listen.tls} at {@code host:port}.
+   *
+   * @throws IllegalArgumentException for another kind of address, and for files that can't be used
+   */
+  public static SidecardClient create(String address, Tls tls) {
+    return over(address, Objects.requireNonNull(tls, "tls"));
+  }
+
+  private static SidecardClient over(String address, Tls tls) {
     String token = System.getenv("SIDECARD_TOKEN");
-    return new SidecardClient(new Connection(address), null, "", "", token == null ? "" : token);
+    Connection connection = new Connection(address, tls);
+    return new SidecardClient(connection, null, "", "", token == null ? "" : token);
   }
 
   /** Calls take at most so long. Without it, the daemon's own limit holds. */
