@@ -20,8 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
     return show.show(arguments, part=lambda found: section(found, "budgets"), lines=told)
 
 
-def told(budgets: Document) -> Iterator[str]:
-    """Yield the lines for people."""
+def told(budgets: Document, most: int | None = None) -> Iterator[str]:
+    """Yield the lines for people; with `most`, of so many accounts, those with the least left."""
     if why := budgets.get("why"):
         yield f"the ledger can't be written: {cell(why)}"
         yield ""
@@ -29,6 +29,7 @@ def told(budgets: Document) -> Iterator[str]:
     if not accounts:
         yield "no budget counts anything yet; budgets.limits configures them"
         return
+    shown = accounts if most is None else sorted(accounts, key=_left)[:most]
     yield from table(
         (
             "BUDGET",
@@ -42,8 +43,18 @@ def told(budgets: Document) -> Iterator[str]:
             "RESETS",
             "BEYOND",
         ),
-        [_account(account) for account in accounts],
+        [_account(account) for account in shown],
     )
+    if len(accounts) > len(shown):
+        yield f"{len(accounts) - len(shown)} more, which have more left: sidecard budget"
+
+
+def _left(account: Document) -> float:
+    """Return which share of an account is left; what isn't known comes first."""
+    limit, left = account.get("limit"), account.get("left")
+    if isinstance(limit, int) and isinstance(left, int) and limit > 0:
+        return left / limit
+    return 0.0
 
 
 def counted(budgets: Document) -> list[Document]:

@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Iterator
+from typing import Final
 
 from sidecard.cli import budget, show
 from sidecard.cli.show import Document, cell, duration, percent, section, sections, table
+
+_MOST_BUDGETS: Final = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +42,7 @@ def told(document: Document) -> Iterator[str]:
     budgets = section(document, "budgets")
     if budget.counted(budgets) or budgets.get("why"):
         yield ""
-        yield from budget.told(budgets)
+        yield from budget.told(budgets, most=_MOST_BUDGETS)
 
 
 def _configured(config: Document) -> Iterator[str]:

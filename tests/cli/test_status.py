@@ -149,3 +149,21 @@ async def test_a_refused_configuration_is_told(address: str) -> None:
     assert code == 0
     assert "  retry.max_attempts: expected 1 to 20 (file x, line 3)\n" in out
     assert "waits for a restart: listen.grpc, data_dir\n" in out
+
+
+async def test_budgets_with_the_least_left_are_told(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten accounts at most, the emptiest first, and how many more there are."""
+    account = {"unit": "calls", "limit": 100, "reserved": 0, "window": "rolling hour"}
+    each = [
+        {**account, "budget": "each", "of": [f"t{n}"], "spent": n, "left": 100 - n}
+        for n in range(12)
+    ]
+    monkeypatch.setitem(DOCUMENT, "budgets", {"why": "no space left", "accounts": each})
+    code, out, _ = await run("--admin", address)
+    assert code == 0
+    assert "the ledger can't be written: no space left\n" in out
+    rows = [line.split()[1] for line in out.splitlines() if line.startswith("each ")]
+    assert rows == [f"t{n}" for n in range(11, 1, -1)]
+    assert out.endswith("2 more, which have more left: sidecard budget\n")

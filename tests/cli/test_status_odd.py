@@ -51,6 +51,8 @@ async def run(*arguments: str, out: int = asyncio.subprocess.PIPE) -> tuple[int,
         {"targets": [{"breaker": {"failure_rate": None}, "limits": {"requests": {}}}]},
         {"targets": ["a", None], "admission": [], "retry_budget": 1, "uptime_s": "x"},
         {"targets": 3, "admission": {"shared": None}},
+        {"budgets": {"accounts": [None, {}, {"limit": 0, "left": "x"}]}},
+        {"budgets": {"accounts": 7}},
     ],
 )
 async def test_missing_parts_are_left_out(document: dict[str, Any]) -> None:

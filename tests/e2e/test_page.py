@@ -16,6 +16,11 @@ from tests.support.daemon import Daemon, running, settings
 from tests.support.rpc import Caller, connected, fails, read
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
+BUDGETS = [
+    {"name": "all", "dollars": 1, "per": "day", "zone": "Europe/Berlin"},
+    {"name": "each", "tokens": 50_000, "per": "hour", "window": "rolling", "tenant": "*"},
+    {"name": "few", "calls": 9, "per": "month", "beyond": "warn"},
+]
 DRAWN = "document.querySelector('#targets table') !== null"
 
 
@@ -28,12 +33,7 @@ async def shown() -> AsyncIterator[tuple[Browser, Daemon, Caller, Simulator]]:
             "SIDECARD_RETRY__MAX_ATTEMPTS": "1",
             "SIDECARD_BREAKER__MINIMUM_CALLS": "2",
             "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "60",
-            "SIDECARD_BUDGETS__LIMITS": json.dumps(
-                [
-                    {"name": "all", "dollars": 2},
-                    {"name": "few", "calls": 30, "tenant": "*"},
-                ]
-            ),
+            "SIDECARD_BUDGETS__LIMITS": json.dumps(BUDGETS),
         }
         async with running(env) as daemon, connected(daemon.address) as caller, browser() as page:
             for prompt in ("a", "a", "b"):
@@ -68,21 +68,42 @@ async def test_what_happens_is_shown_as_it_happens() -> None:
 
 
 async def test_budgets_burn_down() -> None:
-    """What is left, spent and held of each, the scarcest first, and how it went since one looks."""
+    """Each account has what is spent, reserved and left, its window, and what went while shown."""
     async with shown() as (page, _, caller, _):
-        first, second = await page.value(texts("#budgets tbody tr"))
-        assert "few" in first
-        assert "27 calls of 30 calls" in first
-        assert "$2.00" in second
+        cards = await page.value(texts("#budgets li"))
+        assert [card.split()[0] for card in cards] == ["few", "each", "all"], "the emptiest first"
+        few, each, everything = cards
+        assert "soft: warns" in few
+        assert "6 calls" in few
+        assert "each · default" in each
+        assert "rolling hour, all free in" in each
+        assert "hard: refuses" in everything
+        assert "calendar day, Europe/Berlin, ends in" in everything
+        bars = "[...document.querySelectorAll('#budgets .track')].map((n) => n.ariaLabel)"
+        assert (await page.value(bars))[0] == (
+            "3 calls spent, 0 calls reserved, 6 calls left of 9 calls"
+        )
+        left = "document.querySelector('#budgets .left:not(.unseen)').getAttribute('points')"
+        at_first = (await page.value(left)).split()[-1].split(",")[1]
         await caller.Generate(pb.GenerateRequest(prompt="one more"))
-        await page.until(f"{texts('#budgets tbody tr')}[0].includes('26 calls of 30 calls')")
-        burnt = "document.querySelector('#budgets svg.burn')"
-        told = await page.value(f"{burnt}.getAttribute('aria-label')")
-        assert told == "left, since this page was opened: from 90 % to 87 %"
-        drawn = await page.value(f"{burnt}.querySelector('polyline').getAttribute('points')")
-        assert drawn.split()[0].endswith(",3.2")
-        assert drawn.split()[-1] == "120.0,3.9"
+        await page.until(f"({bars})[0].startsWith('4 calls spent')")
+        fallen = (await page.value(left)).split()[-1].split(",")[1]
+        assert float(fallen) > float(at_first), "lower on the page is less"
         assert page.complaints == []
+
+
+async def test_what_is_kept_of_budgets_is_bounded() -> None:
+    """Of a window that is looked at for long, the page keeps few points, the latest among them."""
+    async with shown() as (page, *_):
+        account = '{"window_s": 86400, "ends_in_s": 40000 - at, "limit": 9999, "left": 9999 - at}'
+        fed = f"for (let at = 0; at < 5000; at++) sample('x', {account}, 1000 + at)"
+        await page.value(f"(() => {{ {fed} }})()")
+        kept = await page.value("samples.get('x')")
+        assert 100 < len(kept) <= 240
+        assert (kept[0]["left"], kept[-1]["left"]) == (9999, 5000)
+        anew = '{"window_s": 60, "ends_in_s": 59, "limit": 9, "left": 9}'
+        await page.value(f"sample('x', {anew}, 7000)")
+        assert await page.value("samples.get('x')") == [{"at": 7000, "left": 9}]
 
 
 async def test_no_content_is_shown() -> None:
@@ -96,14 +117,14 @@ async def test_it_can_be_used_by_keyboard() -> None:
     """Tab goes through everything in its order, Enter pauses, and a wide table can be scrolled."""
     async with shown() as (page, *_):
         seen = []
-        for _ in range(7):
+        for _ in range(6):
             await page.press("Tab")
             seen.append(await page.value("document.activeElement.id || 'skip'"))
             if seen[-1] == "pause":
                 await page.press("Enter")
                 pressed = "document.activeElement.getAttribute('aria-pressed')"
                 assert await page.value(pressed) == "true"
-        assert seen == ["skip", "pause", "targets", "places", "budgets", "recent", "routes"]
+        assert seen == ["skip", "pause", "targets", "places", "recent", "routes"]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
