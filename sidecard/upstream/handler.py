@@ -36,6 +36,9 @@ _PATH: Final = "/v1/messages"
 _LEFT: Final = "ABANDONED"
 """The error of an attempt that nobody waited for any more: left, or past its deadline."""
 
+_TICKS_S: Final = 0.01
+"""More than timers are early or late."""
+
 CostOf = Callable[[str, Usage], int | None]
 
 
@@ -107,8 +110,10 @@ class Upstream:
             call.mode is Mode.STREAM or call.parameters["max_tokens"] > limits.unstreamed_max_tokens
         )
         limit_s = limits.first_event_s if stream else limits.first_event_s + limits.idle_s
+        # Of two timers that are due together the deadline's is to be first, and to be told.
+        together = call.deadline - self._clock.now() <= limit_s
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s + _TICKS_S if together else limit_s):
                 body = request_body(call, stream=stream)
                 headers = _headers(call, attempt)
                 response = await self._client.post(_PATH, body, headers, target=target)

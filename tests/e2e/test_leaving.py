@@ -10,7 +10,7 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon, running, settings
+from tests.support.daemon import ONCE, Daemon, running, settings
 from tests.support.rpc import Caller, connected, fails, failure, read
 from tests.support.simulator import until
 
@@ -97,6 +97,19 @@ async def test_a_deadline_of_a_week_is_capped(sim: Simulator) -> None:
             streamed = await read(caller.StreamGenerate(QUESTION, timeout=604_800))
     assert streamed.failure is not None
     assert streamed.failure.code == "DEADLINE_EXCEEDED"
+
+
+async def test_a_deadline_goes_before_the_timeout_of_the_same_moment(sim: Simulator) -> None:
+    """With `total_s` alone the first event may take as long: then the deadline is what passed."""
+    env = ONCE | settings(sim.base_url) | {"SIDECARD_TIMEOUTS__TOTAL_S": "0.2"}
+    async with running(env) as daemon, connected(daemon.address) as caller:
+        sim.play(Script.of({"fault": "slow_headers", "delay_s": 9, "times": "always"}))
+        reading = []
+        for _ in range(100):  # Not together, as it is fractions of a millisecond that decide.
+            reading.append(asyncio.ensure_future(read(caller.StreamGenerate(QUESTION))))
+            await asyncio.sleep(0.0007)
+        failures = [streamed.failure for streamed in await asyncio.gather(*reading)]
+        assert {failed and failed.code for failed in failures} == {"DEADLINE_EXCEEDED"}
 
 
 async def test_the_deadline_bounds_a_paced_stream(sim: Simulator, caller: Caller) -> None:
