@@ -80,6 +80,7 @@ class GenerationServicer:
         self._sink = sink
         self._total_s = total_s
         self._listen = listen
+        self._in_time = reading.InTime(listen.body_s)
         self._trace_share = trace_share
         self.open_calls = OpenCalls()
 
@@ -154,7 +155,7 @@ class GenerationServicer:
         self.open_calls.add()
         try:
             self._see_that_it_may_come(arrival)
-            payload = await reading.in_time(context.read(), self._listen.body_s)
+            payload = await self._in_time(context.read())
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             if isinstance(error, TimeoutError):
                 error = DeadlineExceeded(reading.DRIP)

@@ -22,6 +22,10 @@ from sidecard.store.trees import minute_of
 MIN_BYTES: Final = 4 * 1024 * 1024
 _MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 _CLOSE_S: Final = 5.0
+_LATELY: Final = 256
+_LATELY_BYTES: Final = 16_384
+"""What was read last is kept as long as nothing is written: so many, of so many bytes at most.
+Measured, that saves a twentieth of a hit."""
 _MAX_VOID: Final = 65_536
 """Keys whose removal has no room to wait in yet: 6 MB."""
 
@@ -30,7 +34,8 @@ class DiskStore:
     """A `Store` in a folder of its own, which it makes. It opens while the daemon serves already.
 
     The file never exceeds `max_bytes`, at least 4 MiB; no more is mapped, and no other memory used
-    than for what waits: 8 MiB or an eighth of `max_bytes`. A value is half of that at most.
+    than for what waits, 8 MiB or an eighth of `max_bytes`, and 4 MiB for what was read last.
+    A value is half of what may wait at most.
     What has been expired for `keep_expired_s` seconds is removed, in time.
     """
 
@@ -62,6 +67,8 @@ class DiskStore:
         )
         self._dropped = self._damaged = self._unreadable = 0
         self._void: dict[bytes, None] = {}
+        self._lately: dict[bytes, Stored] = {}
+        self._lately_of = 0
 
     @property
     def keep_expired_s(self) -> float:
@@ -83,10 +90,24 @@ class DiskStore:
             if entry is None:
                 return None
             return Stored(entry.value, entry.created_at, entry.expires_at)
-        record = self._keeper.read(key)
-        stored = self._unpacked(key, record) if record is not None else None
+        stored = self._read(key)
         if stored is not None:
             self._desk.touch(key, minute_of(now_wall))
+        return stored
+
+    def _read(self, key: bytes) -> Stored | None:
+        lately, changes = self._lately, self._keeper.changes  # As of before it is read.
+        if changes != self._lately_of:
+            lately.clear()
+            self._lately_of = changes
+        if (stored := lately.get(key)) is not None:
+            return stored
+        record = self._keeper.read(key)
+        stored = self._unpacked(key, record) if record is not None else None
+        if stored is not None and len(stored.value) <= _LATELY_BYTES:
+            lately[key] = stored
+            if len(lately) > _LATELY:
+                del lately[next(iter(lately))]
         return stored
 
     def _unpacked(self, key: bytes, record: bytes) -> Stored | None:

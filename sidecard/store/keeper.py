@@ -62,6 +62,7 @@ class Keeper:
 
     `keep_expired_s` may be set at any time, and counts from the next tidying on.
     `why` says what keeps entries from being written, "" when nothing does.
+    `changes` grows with whatever may change what `read` returns, before anybody is told of it.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Keeper:
         self._closing = False
         self._told = False
         self.why = OPENING
-        self.entries = self.bytes = 0
+        self.entries = self.bytes = self.changes = 0
         self.counts = Counts()
         self._writer = Writer(place.max_bytes, self.counts)
         self.ended: Future[None] = Future()
@@ -159,6 +160,7 @@ class Keeper:
         self._count()
 
     def _count(self) -> None:
+        self.changes += 1
         if self._shelf is not None:
             self.entries, self.bytes = self._shelf.entries, self._shelf.used
 
