@@ -26,7 +26,7 @@ from sidecard.core.errors import (
 )
 from sidecard.core.handler import Handler
 from sidecard.core.ports import Hits
-from sidecard.server import encode, reading
+from sidecard.server import encode, reading, writing
 from sidecard.server.arrival import Arrival, Context, arrive, authorization_of
 from sidecard.server.caller_tokens import Callers
 from sidecard.server.decode import Decoder
@@ -122,8 +122,11 @@ class GenerationServicer:
                 reply = await self._stack(self._call(request, Mode.STREAM, arrival, own))
                 encoder = encode.StreamEncoder(reply, arrival)
                 try:
+                    begun = False
                     async for batch in reply:
-                        await context.write(encoder.part(batch))
+                        part = context.write(encoder.part(batch))
+                        await (part if begun else writing.first(part))
+                        begun = True
                 finally:
                     await reply.aclose()
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
