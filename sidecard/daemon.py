@@ -30,7 +30,9 @@ from sidecard.state import State
 from sidecard.telemetry import log
 from sidecard.telemetry.access import AccessLog
 from sidecard.telemetry.content import Content
+from sidecard.telemetry.hit_counts import counting
 from sidecard.telemetry.lag import LoopLag
+from sidecard.telemetry.later import Later
 from sidecard.telemetry.metrics import Metrics
 from sidecard.telemetry.notes import NoteLog
 from sidecard.telemetry.recent import Recent
@@ -70,13 +72,15 @@ class Running:
         self._access = AccessLog(
             clock=state.clock, as_json=as_json, redact=state.redactor, content=self._content
         )
-        self._calls = Calls(self._access)
+        self.later = Later(state.clock)
+        self._calls = Calls(self.later)
+        self._calls.add(self._access, alike=self._access.alike)
         self._recent = Recent(state.clock)
         self.metrics = Metrics(
             lambda: gauges(*self._parts(), busy=transport.busy), **_names(config, state)
         )
-        self._calls.add(self.metrics.call)
-        self._calls.add(self._recent)
+        self._calls.add(self.metrics.call, alike=partial(counting, self.metrics))
+        self._calls.add(self._recent, alike=self._recent.alike)
         self.otlp = open_spans(
             config, self._content, self._calls, clock=state.clock, count=self.metrics.spans.add
         )
@@ -98,8 +102,9 @@ class Running:
 
     def fronts(self, reload: Reload) -> Fronts:
         """Return the servers, to which `configure` puts what is next."""
-        hits = Shortcut(self.state.answers, sink=self._calls, clock=self.state.clock)
-        return Fronts(self.behind, hits=hits, sink=self.metrics.rpc, reload=reload)
+        calls, clock = self._calls, self.state.clock
+        hits = Shortcut(self.state.answers, sink=calls, alike=calls.alike, clock=clock)
+        return Fronts(self.behind, hits=hits, sink=self.later.to(self.metrics.rpc), reload=reload)
 
     def configure(self, config: Config, fronts: Fronts) -> None:
         """Put another configuration into force for the calls that come."""
@@ -123,11 +128,16 @@ class Running:
 
         def found() -> JsonObject:
             uptime_s = self.state.clock.now() - self._began
+            self.later.flush()
             state = status(*self._parts(), unready=server.unready, uptime_s=uptime_s)
             return {**state, **self.metrics.summary(), "recent": self._recent.told()}
 
+        def page(accept: str) -> tuple[bytes, str]:
+            self.later.flush()
+            return self.metrics.page(accept)
+
         usage = book.usage if book else None
-        return Told(found, self.metrics.page, lambda: server.unready, usage)
+        return Told(found, page, lambda: server.unready, usage)
 
     def _parts(self) -> tuple[State, Admit, Coalesce, Reloads]:
         return self.state, self.stack.admit, self.stack.coalesce, self._reloads
@@ -178,6 +188,7 @@ async def serve(
         reloader = Reloader(again, plan, adopt=adopt, clock=clock, reloads=reloads)
         fronts = running.fronts(partial(reloader.reload, "an order"))
         told = running.told(fronts)
+        closing.callback(running.later.flush)
         lag = LoopLag(clock, running.metrics.lag.add)
         lag.start()
         closing.callback(lag.stop)

@@ -1,5 +1,6 @@
 """What layers need from outside: Protocols that the composition root fills."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from sidecard.core.call import Call
@@ -18,6 +19,20 @@ class CallSink(Protocol):
         ...
 
 
+class HitSink(Protocol):
+    """Takes note of hits that are alike but for what it is given. Must not raise or wait."""
+
+    def __call__(
+        self, request_id: str, age_s: float, began: float, ended: float, wall: float, /
+    ) -> None:
+        """`began` and `ended` are moments of `Clock.now`, `wall` is one of `Clock.wall`."""
+        ...
+
+
+Alike = Callable[[Call, Head], HitSink | None]
+"""Gives what takes note of hits like the one of this call and head, None where it needs each."""
+
+
 class NoteSink(Protocol):
     """Takes what layers decided, for the log and the metrics. Must not raise or wait."""
 
@@ -26,12 +41,27 @@ class NoteSink(Protocol):
         ...
 
 
+class Again(Protocol):
+    """Gives one answer again, to the same question. Must not wait."""
+
+    def __call__(self, request_id: str, began: float) -> tuple[float, float] | None:
+        """Return its age in seconds and the moment of `Clock.now`, noted as a call that has ended.
+
+        None where it isn't fresh any more, or another one is in its place.
+        """
+        ...
+
+
 class Hit(NamedTuple):
-    """An answer that is at hand, the head that a reply of it would have, and how the call ended."""
+    """An answer that is at hand, the head that a reply of it would have, and how the call ended.
+
+    `again` gives it to who asks the same again, None where each time has to be looked at.
+    """
 
     message: Message
     head: Head
     outcome: Outcome
+    again: Again | None = None
 
 
 class Hits(Protocol):

@@ -10,10 +10,19 @@ from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.message import Message
 from sidecard.core.reply import Head, Reply, Source
-from sidecard.core.store import Entry, Store
+from sidecard.core.store import Entry, Store, Stored
 from sidecard.policy.answer import Answer, pack, unpack
 from sidecard.policy.fingerprint import Fingerprint
-from sidecard.policy.keeping import KeepingPolicy, Standing, age_s, expiry, keeps, serves, standing
+from sidecard.policy.keeping import (
+    KeepingPolicy,
+    Standing,
+    age_s,
+    expiry,
+    fresh_until,
+    keeps,
+    serves,
+    standing,
+)
 from sidecard.policy.structured import is_checked
 
 _REMEMBERED: Final = 256
@@ -22,11 +31,12 @@ _REMEMBERED_BYTES: Final = 16_384
 
 
 class Found(NamedTuple):
-    """An answer to the same question, how old it is, and what it is good for."""
+    """An answer to the same question, how old it is, what it is good for, and as it is stored."""
 
     answer: Answer
     age_s: float
     standing: Standing
+    stored: Stored
 
 
 class Answers:
@@ -71,7 +81,7 @@ class Answers:
         # Another route with the same first target may have others behind it.
         if answer.degraded and all(answer.target != target.name for target in call.route.targets):
             return None
-        return Found(answer, age_s(stored, now), good_for)
+        return Found(answer, age_s(stored, now), good_for, stored)
 
     def fresh(self, call: Call, key: bytes | None = None) -> Found | None:
         """Return what a call may be answered with at once; None where it has to be asked."""
@@ -79,6 +89,24 @@ class Answers:
             return None
         found = self.find(call, key)
         return found if found is not None and found.standing is Standing.FRESH else None
+
+    def again(self, call: Call, key: bytes, found: Found) -> Callable[[float], float | None]:
+        """Return what finds the same answer again, as `fresh` would, by a moment of `Clock.wall`.
+
+        It returns the answer's age, None where it isn't fresh any more or another one is there.
+        It is of use under the policies of now.
+        """
+        stored, get = found.stored, self._store.get
+        created_at = stored.created_at
+        until = fresh_until(self.policy_of(call.route.name), stored, call.cache.ttl_s)
+
+        def look(wall: float) -> float | None:
+            if not created_at <= wall < until:
+                return None
+            now = get(key, wall)
+            return wall - created_at if now is stored or now == stored else None
+
+        return look
 
     def _unpacked(self, key: bytes, value: bytes) -> Answer | None:
         """Return the answer of a value; that of the same one again is the same one."""

@@ -2,22 +2,29 @@
 
 A hit needs no task, no timeout and no reply that is read: measured, those are two thirds of what
 it costs. What is told and given is what `Observe` over `ExactCache` would; a miss goes there.
+Of what is left, most is the same each time that a question comes again, and is done once.
 """
+
+from collections.abc import Callable
 
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
-from sidecard.core.ports import CallSink, Hit
+from sidecard.core.ports import Again, Alike, CallSink, Hit, HitSink
 from sidecard.layers.answers import Answers
 
 
 class Shortcut:
-    """State: none but the answers. Safe to share."""
+    """State: none but the answers. Safe to share.
 
-    def __init__(self, answers: Answers, *, sink: CallSink, clock: Clock) -> None:
+    `alike` gives the sink of hits that are alike but for their id, their age and their time.
+    """
+
+    def __init__(self, answers: Answers, *, sink: CallSink, alike: Alike, clock: Clock) -> None:
         self._answers = answers
         self._sink = sink
+        self._alike = alike
         self._clock = clock
 
     def key(self, call: Call) -> bytes:
@@ -34,7 +41,23 @@ class Shortcut:
         head = self._answers.head(found)
         outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now)
         self._sink(call, head, outcome, began=began)
-        return Hit(found.answer.message, head, outcome)
+        tell = self._alike(call, head)
+        again = None if tell is None else self._again(self._answers.again(call, key, found), tell)
+        return Hit(found.answer.message, head, outcome, again)
+
+    def _again(self, look: Callable[[float], float | None], tell: HitSink) -> Again:
+        wall_now, now = self._clock.wall, self._clock.now
+
+        def again(request_id: str, began: float) -> tuple[float, float] | None:
+            wall = wall_now()
+            age_s = look(wall)
+            if age_s is None:
+                return None
+            ended = now()
+            tell(request_id, age_s, began, ended, wall)
+            return age_s, ended
+
+        return again
 
     def __repr__(self) -> str:
         return f"<Shortcut to {self._answers!r}>"

@@ -65,15 +65,20 @@ def expiry(
     return now + ttl_s * (1.0 - policy.ttl_jitter * chance())
 
 
-def standing(
-    policy: KeepingPolicy, stored: Stored, asked_ttl_s: float | None, now: float
-) -> Standing:
-    """Return what an entry is good for, for a caller who takes it fresh up to an age of its own.
+def fresh_until(policy: KeepingPolicy, stored: Stored, asked_ttl_s: float | None) -> float:
+    """Return until when an entry is fresh, for a caller who takes it up to an age of its own.
 
     Without one that is the route's now, whatever it was for whoever had the entry kept.
     """
     ttl_s = policy.ttl_s if asked_ttl_s is None else asked_ttl_s
-    until = min(stored.expires_at, stored.created_at + ttl_s)
+    return min(stored.expires_at, stored.created_at + ttl_s)
+
+
+def standing(
+    policy: KeepingPolicy, stored: Stored, asked_ttl_s: float | None, now: float
+) -> Standing:
+    """Return what an entry is good for; `asked_ttl_s` is as in `fresh_until`."""
+    until = fresh_until(policy, stored, asked_ttl_s)
     early_s = stored.created_at - now
     if early_s <= 0.0 and now < until:
         return Standing.FRESH

@@ -18,6 +18,7 @@ from sidecard.server.wire.json_values import fitting
 from sidecard.v1 import generation_pb2 as pb
 from sidecard.v1.content_pb2 import ContentBlock
 
+_NANO: Final = 1_000_000_000
 _SOURCES: Final = {source: getattr(pb, f"SOURCE_{source.name}") for source in Source}
 
 
@@ -56,19 +57,29 @@ def hit(found: Hit, known: Recalled, arrival: Arrival) -> bytes:
     One serialized message after another of its type is both merged
     (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
     """
-    about, head, outcome = known.about, found.head, found.outcome
+    head, outcome = found.head, found.outcome
     if found.message is not known.message:
         known.message = found.message
         known.encoded = _message(found.message).SerializeToString()
-        about.Clear()
-        _describe(about, head, outcome, arrival)
-    # Of the same answer the rest is as it was: these are half of what telling it anew takes.
-    about.request_id = arrival.request_id
-    took = about.timings.total
-    _set(took, outcome.ended_at - arrival.received_at)
-    about.timings.first_event.CopyFrom(took)  # It came at once.
-    _set(about.age, head.age_s or 0.0)
-    return known.encoded + about.SerializeToString()
+        known.about.Clear()
+        _describe(known.about, head, outcome, arrival)
+        known.about.age.SetInParent()
+        timings = known.about.timings
+        known.durations = timings.total, timings.first_event, known.about.age
+    return hit_again(known, arrival, head.age_s or 0.0, outcome.ended_at)
+
+
+def hit_again(known: Recalled, arrival: Arrival, age_s: float, ended_at: float) -> bytes:
+    """Return the answer of the hit before, serialized for another call.
+
+    All but these is as it was: measured, telling it anew takes four times as long.
+    """
+    known.about.request_id = arrival.request_id
+    total, first_event, age = known.durations
+    _set(total, ended_at - arrival.received_at)
+    first_event.seconds, first_event.nanos = total.seconds, total.nanos  # It came at once.
+    _set(age, age_s)
+    return known.encoded + known.about.SerializeToString()
 
 
 class StreamEncoder:
@@ -157,4 +168,8 @@ def _add_attempt(told: pb.Attempt, attempt: Attempt) -> None:
 
 def _set(duration: Duration, seconds: float) -> None:
     """Set a duration; nothing takes less than no time."""
-    duration.seconds, duration.nanos = divmod(max(0, round(seconds * 1e9)), 1_000_000_000)
+    nanos = round(seconds * 1e9)
+    if 0 <= nanos < _NANO:  # Nearly always, and a third of the time.
+        duration.seconds, duration.nanos = 0, nanos
+    else:
+        duration.seconds, duration.nanos = divmod(max(0, nanos), _NANO)

@@ -12,6 +12,7 @@ from sidecard.v1 import generation_pb2 as pb
 
 if TYPE_CHECKING:
     from sidecard.core.message import Message
+    from sidecard.core.ports import Again
 
 _ENTRIES: Final = 256
 _BYTES: Final = 8_192
@@ -20,17 +21,20 @@ _BYTES: Final = 8_192
 class Recalled:
     """A call as it was decoded, its key in the cache, and the last answer to it, encoded.
 
-    `about` is what was told of that answer, with whose head.
+    `about` is what was told of that answer, with whose head, and `durations` are those in it that
+    differ each time; `again` gives it another time.
     """
 
-    __slots__ = ("about", "call", "encoded", "key", "message")
+    __slots__ = ("about", "again", "call", "durations", "encoded", "key", "message")
 
     def __init__(self, call: Call, key: bytes) -> None:
         self.call = call
         self.key = key
         self.message: Message | None = None
+        self.again: Again | None = None
         self.encoded = b""
-        self.about = pb.GenerateResponse()
+        self.about = about = pb.GenerateResponse()
+        self.durations = about.timings.total, about.timings.first_event, about.age
 
 
 class Recall:

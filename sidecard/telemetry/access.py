@@ -16,15 +16,17 @@ from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
 from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.ports import HitSink
 from sidecard.core.reply import Head
+from sidecard.telemetry.log import Stream
 
 _log: Final = logging.getLogger("sidecard.access")
 _quoted: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII: nothing can forge a line."""
 _OWN: Final = ("request_id", "duration_ms", "age_s", "first_event_ms")
+_EVENT: Final = '"level":"info","event":"call"'
 _CUT: Final = "\0"
 """What no JSON has."""
-_MOST_KNOWN: Final = 256
 
 
 def _no_content(_call: Call) -> Mapping[str, str]:
@@ -60,37 +62,52 @@ class AccessLog:
         self._chance = chance
         self._second = -1
         self._second_text = ""
-        self._hits = _HitLines()
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Write the call's line, unless the level is above info, or it isn't in the sample."""
-        if not _log.isEnabledFor(logging.INFO) or self._leaves_out(head, outcome, began):
+        good = outcome.ending is Ending.COMPLETED and not (head is not None and head.degraded)
+        if self._leaves_out(outcome.ended_at - began, good=good):
             return
         content = self._content(call)
         if not self._as_json:
             _log.info("call", extra={**_facts(call, head, outcome, began), **content})
             return
-        fields = None if content else self._hits(call, head, outcome, began)
-        if fields is None:
-            facts = {**_facts(call, head, outcome, began), **content}
-            if "error_message" in facts:
-                facts["error_message"] = self._redact(facts["error_message"])
-            fields = ",".join([f'"{name}":{_json(value)}' for name, value in facts.items()])
-        now = self._timestamp(self._clock.wall())
-        line = f'{{"timestamp":"{now}","level":"info","event":"call",{fields}}}\n'
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.stream.write(line)
+        facts = {**_facts(call, head, outcome, began), **content}
+        if "error_message" in facts:
+            facts["error_message"] = self._redact(facts["error_message"])
+        fields = ",".join([f'"{name}":{_json(value)}' for name, value in facts.items()])
+        line = f'{{"timestamp":"{self._timestamp(self._clock.wall())}",{_EVENT},{fields}}}\n'
+        for stream in _streams():
+            stream.write(line)
 
-    def _leaves_out(self, head: Head | None, outcome: Outcome, began: float) -> bool:
-        """Whether the call went well, as most do, and others are to speak for it."""
-        return (
-            self.sample < 1.0
-            and outcome.ending is Ending.COMPLETED
-            and not (head is not None and head.degraded)
-            and outcome.ended_at - began < self.slow_s
-            and self._chance() >= self.sample
-        )
+    def alike(self, call: Call, head: Head) -> HitSink | None:
+        """Return what writes the lines of hits like this one, None where each needs one of its own.
+
+        A hit takes so little else that its line would be a third of it. So what is the same from
+        one to the next is put together once: measured, a line then takes a third of the time.
+        """
+        if not self._as_json or call.trail.trace is not None or self._content(call):
+            return None
+        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, 0.0, 0.0)
+        first, second, third, fourth, last = _parts(_facts(call, head, outcome, 0.0))
+        good, streams = not head.degraded, _streams()
+
+        def write(request_id: str, age_s: float, began: float, ended: float, wall: float) -> None:
+            if self._leaves_out(ended - began, good=good):
+                return
+            ms = f"{(ended - began) * 1000:.3f}"
+            start = f'{{"timestamp":"{self._timestamp(wall)}",{_EVENT},{first}{_quoted(request_id)}'
+            line = f"{start}{second}{ms}{third}{age_s:.3f}{fourth}{ms}{last}}}\n"
+            for stream in streams:
+                stream.write(line)
+
+        return write
+
+    def _leaves_out(self, took_s: float, *, good: bool) -> bool:
+        """Whether a call has no line: it went well, as most do, and others are to speak for it."""
+        if not _log.isEnabledFor(logging.INFO):
+            return True
+        return self.sample < 1.0 and good and took_s < self.slow_s and self._chance() >= self.sample
 
     def _timestamp(self, wall: float) -> str:
         """Return the time as the other lines have it; the text of a second is made once."""
@@ -101,41 +118,10 @@ class AccessLog:
         return f"{self._second_text}.{int((wall - second) * 1e6):06d}Z"
 
 
-class _HitLines:
-    """What lines have of answers from the cache, but for the time and the event.
-
-    A hit takes so little else that its line would be a fifth of it. So what is the same from one
-    to the next is put together once: measured, a line then takes a third of the time.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], list[str]] = {}
-
-    def __call__(self, call: Call, head: Head | None, outcome: Outcome, began: float) -> str | None:
-        """Return the fields, None of any other call."""
-        trail = call.trail
-        if (
-            outcome.usage is not NO_USAGE
-            or head is None
-            or head.age_s is None
-            or outcome.ending is not Ending.COMPLETED
-            or outcome.first_event_at != outcome.ended_at
-            or head.upstream_request_id
-            or len(trail)
-            or trail.queued_s
-            or trail.trace is not None
-        ):
-            return None
-        same = (call.tenant, call.mode, call.route.name, head.source, head.target, head.degraded)
-        known = self._known.get(same)
-        if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            known = self._known[same] = _parts(_facts(call, head, outcome, began))
-        first, second, third, fourth, last = known
-        request_id, taken_ms = _quoted(call.request_id), _ms(outcome.ended_at - began)
-        age_s = round(head.age_s, 3)
-        return f"{first}{request_id}{second}{taken_ms}{third}{age_s}{fourth}{taken_ms}{last}"
+def _streams() -> list[Stream]:
+    """Return what the log is written to."""
+    handlers = logging.getLogger().handlers
+    return [handler.stream for handler in handlers if isinstance(handler, logging.StreamHandler)]
 
 
 def _parts(facts: dict[str, Any]) -> list[str]:

@@ -56,6 +56,25 @@ class Names:
         return f"<Names, {len(self._known)} of {self._most}>"
 
 
+class Count:
+    """One series of a counter."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+class Spread:
+    """One series of a histogram: how many in each bucket, and seconds in all."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * buckets
+        self.sum_s = 0.0
+
+
 class Counts:
     """A counter. Of more than 2,000 series, the later ones are all `other`."""
 
@@ -63,28 +82,35 @@ class Counts:
 
     def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
         self.name, self.text, self.labels = name, text, labels
-        self._values: dict[tuple[str, ...], float] = {}
+        self._series: dict[tuple[str, ...], Count] = {}
 
     def add(self, *key: str, by: float = 1) -> None:
         """Count `by` more, where the labels have these values; 0 shows the series."""
-        values = self._values
-        if key not in values and len(values) >= _SERIES:
+        count = self._series.get(key)
+        if count is None:
+            count = self.one(*key)
+        count.value += by
+
+    def one(self, *key: str) -> Count:
+        """Return the series where the labels have these values, to be counted on directly."""
+        series = self._series
+        if key not in series and len(series) >= _SERIES:
             key = (OTHER,) * len(key)
-        values[key] = values.get(key, 0) + by
+        return series.setdefault(key, Count())
 
     def told(self) -> dict[str, float]:
         """Return each series by its labels."""
-        return {" ".join(key): value for key, value in self._values.items()}
+        return {" ".join(key): count.value for key, count in self._series.items()}
 
     def collect(self) -> Sequence[Family]:
         """Return the family with its samples."""
         family = CounterMetricFamily(self.name, self.text, labels=self.labels)
-        for key, value in self._values.items():
-            family.add_metric(key, value)
+        for key, count in self._series.items():
+            family.add_metric(key, count.value)
         return [family]
 
     def __repr__(self) -> str:
-        return f"<Counts {self.name}, {len(self._values)} series>"
+        return f"<Counts {self.name}, {len(self._series)} series>"
 
 
 class Times:
@@ -97,23 +123,25 @@ class Times:
     ) -> None:
         self.name, self.text, self.labels = name, text, labels
         self._bounds = tuple(bounds)
-        self._buckets: dict[tuple[str, ...], list[int]] = {}
-        self._sums: dict[tuple[str, ...], float] = {}
+        self._series: dict[tuple[str, ...], Spread] = {}
 
     def add(self, seconds: float, *key: str) -> None:
         """Take one duration."""
-        buckets = self._buckets.get(key)
-        if buckets is None:
-            buckets = self._buckets[key] = [0] * (len(self._bounds) + 1)
-            self._sums[key] = 0.0
-        buckets[bisect_left(self._bounds, seconds)] += 1
-        self._sums[key] += seconds
+        spread = self._series.get(key)
+        if spread is None:
+            spread = self.one(*key)
+        spread.counts[bisect_left(self._bounds, seconds)] += 1
+        spread.sum_s += seconds
+
+    def one(self, *key: str) -> Spread:
+        """Return the series where the labels have these values, to be added to directly."""
+        return self._series.setdefault(key, Spread(len(self._bounds) + 1))
 
     def told(self) -> dict[str, dict[str, object]]:
         """Return each series by its labels: seconds in all, and how many in each bucket."""
         return {
-            " ".join(key): {"sum": self._sums[key], "counts": list(buckets)}
-            for key, buckets in self._buckets.items()
+            " ".join(key): {"sum": spread.sum_s, "counts": list(spread.counts)}
+            for key, spread in self._series.items()
         }
 
     @property
@@ -125,16 +153,16 @@ class Times:
         """Return the family with its samples."""
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
         bounds = (*map(str, self._bounds), "+Inf")
-        for key, buckets in self._buckets.items():
+        for key, spread in self._series.items():
             below, cumulative = 0, []
-            for bound, number in zip(bounds, buckets, strict=True):
+            for bound, number in zip(bounds, spread.counts, strict=True):
                 below += number
                 cumulative.append((bound, below))
-            family.add_metric(key, cumulative, self._sums[key])
+            family.add_metric(key, cumulative, spread.sum_s)
         return [family]
 
     def __repr__(self) -> str:
-        return f"<Times {self.name}, {len(self._buckets)} series>"
+        return f"<Times {self.name}, {len(self._series)} series>"
 
 
 class Level:

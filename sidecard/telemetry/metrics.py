@@ -254,6 +254,10 @@ class Metrics:
             elif cost is None and attempt.sent:
                 self.cost_unknown.add(target)
 
+    def route(self, name: str) -> str:
+        """Return the label for a route."""
+        return self._routes(name)
+
     def rpc(self, method: str, code: str, seconds: float) -> None:
         """Count an RPC that has ended, whatever became of it."""
         self.rpcs.add(method, code)

@@ -4,15 +4,20 @@ Each call is kept, and few are looked at: so what is kept is told in words only 
 """
 
 from collections import deque
-from typing import Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
-from sidecard.core.event import Usage
+from sidecard.core.event import NO_USAGE, Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.outcome import Ending, Outcome
+from sidecard.core.ports import HitSink
 from sidecard.core.reply import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEPT: Final = 50
 
@@ -38,7 +43,7 @@ class Recent:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._calls: deque[_Kept] = deque(maxlen=KEPT)
+        self._calls: deque[Callable[[], JsonObject]] = deque(maxlen=KEPT)
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Keep what is known of a call that has ended; nothing of what it says is held."""
@@ -58,11 +63,25 @@ class Recent:
             outcome.usage,
             trail.cost_nano_usd,
         )
-        self._calls.append(kept)
+        self._calls.append(partial(_told, kept))
+
+    def alike(self, call: Call, head: Head) -> HitSink:
+        """Return what keeps hits like this one."""
+        of = (call.tenant, call.route.name, call.mode)
+        same = _Kept(0.0, "", *of, Ending.COMPLETED, "", head, 0, 0.0, 0.0, NO_USAGE, 0)
+
+        def tell(request_id: str, took_s: float, at: float) -> JsonObject:
+            own = {"at": at, "request_id": request_id, "duration_s": took_s}
+            return {**_told(same), **own, "first_event_s": took_s}
+
+        def keep(request_id: str, _age_s: float, began: float, ended: float, wall: float) -> None:
+            self._calls.append(partial(tell, request_id, ended - began, wall))
+
+        return keep
 
     def told(self) -> list[JsonObject]:
         """Return the calls, the last one first."""
-        return [_told(kept) for kept in reversed(self._calls)]
+        return [tell() for tell in reversed(self._calls)]
 
     def __repr__(self) -> str:
         return f"<Recent, {len(self._calls)} of {KEPT}>"

@@ -8,21 +8,30 @@ import logging
 from sidecard.core.call import Call
 from sidecard.core.note import Note
 from sidecard.core.outcome import Outcome
-from sidecard.core.ports import CallSink, NoteSink
+from sidecard.core.ports import Alike, CallSink, HitSink, NoteSink
 from sidecard.core.reply import Head
+from sidecard.telemetry.later import Later
 
 _log = logging.getLogger(__name__)
+
+
+def _each(_call: Call, _head: Head) -> HitSink | None:
+    """Tell of each hit as of any call."""
+    return None
 
 
 class Calls:
     """A `CallSink` that tells others, in their order."""
 
-    def __init__(self, *sinks: CallSink) -> None:
-        self._sinks = sinks
+    def __init__(self, later: Later) -> None:
+        self._later = later
+        self._sinks: tuple[CallSink, ...] = ()
+        self._alike: tuple[Alike, ...] = ()
 
-    def add(self, sink: CallSink) -> None:
-        """Tell one more, from now on."""
+    def add(self, sink: CallSink, *, alike: Alike = _each) -> None:
+        """Tell one more, from now on; of hits that are alike what `alike` gives for them."""
         self._sinks = (*self._sinks, sink)
+        self._alike = (*self._alike, alike)
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
         """Tell all of them."""
@@ -31,6 +40,12 @@ class Calls:
                 sink(call, head, outcome, began=began)
             except Exception:  # noqa: BLE001  # logged, and the call has its answer all the same
                 _log.exception("a call wasn't noted")
+
+    def alike(self, call: Call, head: Head) -> HitSink | None:
+        """Return what takes note of hits like this one, None where a sink needs each as a call."""
+        made = [alike(call, head) for alike in self._alike]
+        sinks = [sink for sink in made if sink is not None]
+        return self._later.to(*sinks) if len(sinks) == len(made) else None
 
 
 class Notes:

@@ -6,7 +6,9 @@ from sidecard.core.call import Call
 from sidecard.core.note import GateClosed, Note
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
+from sidecard.telemetry.later import Later
 from sidecard.telemetry.sinks import Calls, Notes
+from tests.support.clock import ManualClock
 from tests.support.script import HEAD, a_call
 
 NOTE = GateClosed("a", 1.0)
@@ -35,7 +37,8 @@ def fails(*_: object, **__: object) -> None:
 def test_all_are_told() -> None:
     """Those that were there from the beginning, and those that came later."""
     first, later = Kept(), Kept()
-    calls, notes = Calls(first.call), Notes(first.note)
+    calls, notes = Calls(Later(ManualClock())), Notes(first.note)
+    calls.add(first.call)
     calls.add(later.call)
     notes.add(later.note)
     calls(a_call(), HEAD, DONE, began=1.0)
@@ -47,7 +50,10 @@ def test_all_are_told() -> None:
 def test_a_bug_in_one_is_no_matter_for_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """Nor for the call: nothing is raised, and the log has the traceback."""
     kept = Kept()
-    Calls(fails, kept.call)(a_call(), HEAD, DONE, began=1.0)
+    calls = Calls(Later(ManualClock()))
+    calls.add(fails)
+    calls.add(kept.call)
+    calls(a_call(), HEAD, DONE, began=1.0)
     Notes(fails, kept.note)(NOTE)
     assert (kept.calls, kept.notes) == ([1.0], [NOTE])
     assert [record.message for record in caplog.records] == [
