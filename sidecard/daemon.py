@@ -3,6 +3,7 @@
 What answers calls is replaced as a whole when the configuration changes; what they reach stays.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -208,6 +209,9 @@ async def serve(
 
 def _announce(config: Config, fronts: Fronts, facts: dict[str, str]) -> None:
     """Log that the daemon serves, and where."""
+    # What was made to get here stays: each full collection went through all of it, and measured,
+    # held up every call for 80 ms on a machine where one takes 0.3.
+    gc.freeze()
     if fronts.grpc.health_address:
         facts["health"] = fronts.grpc.health_address
     _log.info("serving", extra={"grpc": fronts.grpc.address, **facts})
