@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from sidecard.core.call import Call
+from sidecard.core.call import Call, Priority
 from sidecard.core.clock import Clock, Timer
 from sidecard.core.errors import (
     DeadlineExceeded,
@@ -80,13 +80,20 @@ class RateLimit:
         began = now = self._clock.now()
         need = gate.need(call)
         waiting = self._lines.get(call.target.name)
-        wait_s = gate.wait_s(need, now) if waiting is None else waiting.line.wait_s(need, now)
+        urgent = call.priority is Priority.INTERACTIVE
+        if waiting is None:
+            wait_s = gate.wait_s(need, now)
+        else:
+            wait_s = waiting.line.wait_s(need, now, tenant=call.tenant, urgent=urgent)
         if waiting is None and not wait_s:
             return gate.take(need, now)
         until = min(now + gate.policy.max_wait_s, call.deadline)
         if now + wait_s > until:
             raise self._refusal(call, gate, need, wait_s)
-        answer = await self._wait(call.target.name, gate, need, until)
+        turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        tell = partial(_tell, turn, gate)
+        ticket = Ticket(need, until, tell, tenant=call.tenant, urgent=urgent)
+        answer = await self._wait(call.target.name, gate, ticket, turn)
         if isinstance(answer, float):
             raise self._refusal(call, gate, need, answer)
         if (now := self._clock.now()) >= call.deadline:  # Whoever cancels at it is as late.
@@ -96,17 +103,17 @@ class RateLimit:
         self._notes(TurnCame(call.target.name, now - began))
         return answer
 
-    async def _wait(self, target: str, gate: Gate, need: Need, until: float) -> Answer:
+    async def _wait(
+        self, target: str, gate: Gate, ticket: Ticket, turn: asyncio.Future[Answer]
+    ) -> Answer:
         """Stand in the target's line until there is an answer."""
         waiting = self._lines.get(target)
         if waiting is None:
             waiting = self._lines[target] = _Waiting(Line(gate))
-        turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(need, until, partial(_tell, turn, gate))
         line = waiting.line
         line.join(ticket)
         self._advance(target)
-        timer = self._clock.call_at(until, partial(self._expire, target, line, ticket))
+        timer = self._clock.call_at(ticket.until, partial(self._expire, target, line, ticket))
         try:
             return await turn
         except asyncio.CancelledError:

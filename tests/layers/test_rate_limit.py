@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecard.core.call import Call, Target
+from sidecard.core.call import Call, Priority, Target
 from sidecard.core.errors import (
     DeadlineExceeded,
     RateLimited,
@@ -71,6 +71,42 @@ async def test_calls_go_in_their_order() -> None:
     await bench.turn(50)
     assert [call.request_id for call in script.calls] == ["a", "b", "c", "d"]
     await drop(*tasks)
+
+
+async def test_who_floods_waits_behind_itself() -> None:
+    """Another tenant's call goes next but one, and batch calls when nobody else waits."""
+    bench, script = scripted(*[WHOLE] * 8, requests_per_minute=6, max_wait_s=100)
+    bench.gate.take(bench.gate.need(a_call())._replace(requests=6), bench.clock.now())
+    tasks = [bench.start(request_id="batch", tenant="b", priority=Priority.BATCH)]
+    await bench.turn()
+    tasks += [bench.start(request_id=f"flood-{number}", tenant="flood") for number in range(5)]
+    await bench.turn()
+    tasks += [bench.start(request_id="other", tenant="other")]
+    for _ in range(7):
+        await bench.turn(10)
+    assert [call.request_id for call in script.calls] == [
+        "flood-0", "other", "flood-1", "flood-2", "flood-3", "flood-4", "batch",
+    ]  # fmt: skip
+    await drop(*tasks)
+
+
+async def test_a_flood_refuses_no_other_tenant() -> None:
+    """A line as long as anybody may wait is its own tenant's, and that gives way."""
+    bench, script = scripted(*[WHOLE] * 8, requests_per_minute=6, max_wait_s=25)
+    bench.gate.take(bench.gate.need(a_call())._replace(requests=6), bench.clock.now())
+    first = bench.start(request_id="first", tenant="flood")
+    await bench.turn()
+    second = bench.start(request_id="second", tenant="flood")
+    await bench.turn()
+    with pytest.raises(RateLimited):
+        await bench.layer(a_call(tenant="flood"))
+    other = bench.start(request_id="other", tenant="other")
+    await bench.turn(20)
+    assert [call.request_id for call in script.calls] == ["first", "other"]
+    await bench.turn(5)
+    with pytest.raises(RateLimited):
+        await second
+    await drop(first, other)
 
 
 async def test_nobody_is_held_up_at_another_target() -> None:
