@@ -4,7 +4,6 @@ import itertools
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import grpc
@@ -28,7 +27,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
 
-@dataclass(slots=True)  # Not frozen: each call has one, and it is made in half the time.
 class Arrival:
     """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner.
 
@@ -36,11 +34,28 @@ class Arrival:
     `metadata` is what gRPC has of the caller's: it makes it anew each time it is asked.
     """
 
-    request_id: str
-    received_at: float
-    deadline: float
-    trail: Trail = field(default_factory=Trail)
-    metadata: Metadata = ()
+    __slots__ = ("_trail", "deadline", "metadata", "received_at", "request_id")
+
+    def __init__(
+        self,
+        request_id: str,
+        received_at: float,
+        deadline: float,
+        trail: Trail | None = None,
+        metadata: Metadata = (),
+    ) -> None:
+        self.request_id = request_id
+        self.received_at = received_at
+        self.deadline = deadline
+        self.metadata = metadata
+        self._trail = trail
+
+    @property
+    def trail(self) -> Trail:
+        """What is tried for the call: made when it is asked for, as a hit needs none."""
+        if self._trail is None:
+            self._trail = Trail()
+        return self._trail
 
 
 def arrive(

@@ -13,11 +13,17 @@ class OpenCalls:
         self.cut = False
         self._tasks: set[asyncio.Task[object]] = set()
 
-    def add(self) -> None:
-        """Count the running task's call, until gRPC has sent its status: that is the task's end."""
-        if (task := asyncio.current_task()) is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def add(self) -> asyncio.Task[object]:
+        """Count the running task's call, until gRPC has sent its status: that is the task's end.
+
+        Returns the task, since that takes a while to find out on Python 3.11.
+        """
+        if (task := asyncio.current_task()) is None:
+            msg = "a call is answered by a task"
+            raise RuntimeError(msg)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def finish(self, grace_s: float, *, tell_s: float) -> int:
         """Return how many calls were cut, after `grace_s` and `tell_s` to tell them, at most."""

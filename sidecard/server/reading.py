@@ -35,9 +35,14 @@ class InTime:
         self._due: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __call__(self, coming: Awaitable[_Read]) -> _Read:
-        """Return what comes; raises TimeoutError when that takes longer."""
-        if (task := asyncio.current_task()) is None:
+    async def __call__(
+        self, coming: Awaitable[_Read], task: asyncio.Task[Any] | None = None
+    ) -> _Read:
+        """Return what comes; raises TimeoutError when that takes longer.
+
+        `task` is the one that runs, for who knows it already.
+        """
+        if task is None and (task := asyncio.current_task()) is None:
             msg = "a request is read by a task"
             raise RuntimeError(msg)
         before = task.cancelling()

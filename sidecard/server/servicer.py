@@ -94,11 +94,8 @@ class GenerationServicer:
         self._total_s = total_s
         self.recall.forget()
 
-    async def generate(
-        self, payload: bytes, context: Context, arrival: Arrival
-    ) -> pb.GenerateResponse | bytes:
-        """One question, one whole answer; as bytes where it is a hit."""
-        answer: pb.GenerateResponse | bytes | None
+    async def generate(self, payload: bytes, context: Context, arrival: Arrival) -> bytes:
+        """One question, one whole answer, serialized."""
         try:
             own = self._own(arrival)
             answer = self._again(payload, arrival, own)
@@ -111,7 +108,7 @@ class GenerationServicer:
                     async with _until(arrival):
                         reply = await self._stack(call)
                         message = await reply.message()
-                    answer = encode.response(reply, message, arrival)
+                    answer = encode.response(reply, message, arrival).SerializeToString()
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             await self._fail("Generate", context, error, arrival)
         self._ended("Generate", OK, arrival)
@@ -159,10 +156,10 @@ class GenerationServicer:
 
         Nothing of a caller without a token is read, and of nobody for longer than `body_s`.
         """
-        self.open_calls.add()
+        task = self.open_calls.add()
         try:
             self._see_that_it_may_come(arrival)
-            payload = await self._in_time(context.read())
+            payload = await self._in_time(context.read(), task)
         except BaseException as error:  # noqa: BLE001  # told apart in _fail, which always raises
             if isinstance(error, TimeoutError):
                 error = DeadlineExceeded(reading.DRIP)
@@ -293,10 +290,6 @@ def _until(arrival: Arrival) -> asyncio.Timeout:
     return asyncio.timeout_at(arrival.deadline)
 
 
-def _serialized(answer: Message | bytes) -> bytes:
-    return answer if isinstance(answer, bytes) else answer.SerializeToString()
-
-
 def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[bytes, Message]]":
     """Return the methods by name, for gRPC's generic handler.
 
@@ -312,9 +305,7 @@ def handlers(servicer: GenerationServicer) -> "dict[str, grpc.RpcMethodHandler[b
         return read
 
     return {
-        "Generate": grpc.stream_unary_rpc_method_handler(
-            read_first("Generate", servicer.generate), response_serializer=_serialized
-        ),
+        "Generate": grpc.stream_unary_rpc_method_handler(read_first("Generate", servicer.generate)),
         "StreamGenerate": grpc.stream_stream_rpc_method_handler(
             read_first("StreamGenerate", servicer.stream_generate),
             response_serializer=pb.StreamGenerateResponse.SerializeToString,

@@ -89,7 +89,7 @@ async def test_a_whole_answer_has_everything() -> None:
         degraded=True,
         upstream_request_id="req_up\udcff",
     )
-    answer = await answered(MESSAGE, head, replace(ARRIVAL, trail=tried()))
+    answer = await answered(MESSAGE, head, Arrival("req-1", 998.5, 1_060.0, tried()))
     assert answer == pb.GenerateResponse(
         request_id="req-1",
         content=[
