@@ -67,9 +67,15 @@ class Shelf(Environment):
                 self.trees.put(txn, key, record, entry, minute)
 
     def remove(self, keys: Iterable[bytes]) -> int:
-        """Remove entries; return how many there were. Raises `lmdb.Error` or `Cut`."""
-        with self.writing() as txn:
-            return sum([self.trees.remove(txn, key) for key in keys])
+        """Remove entries, round by round; return how many there were.
+
+        Raises `lmdb.Error` or `Cut`.
+        """
+        waiting, gone = iter(keys), 0
+        while some := list(islice(waiting, self.round)):
+            with self.writing() as txn:
+                gone += sum([self.trees.remove(txn, key) for key in some])
+        return gone
 
     def touch(self, touched: Mapping[bytes, int]) -> None:
         """Take down in which minute entries were last used; raises `lmdb.Error` or `Cut`."""

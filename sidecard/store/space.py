@@ -92,9 +92,7 @@ def purge(shelf: Shelf, which: Purge) -> int:
             some = list(_neighbours(shelf, txn, at, _SCAN))
         if not some:
             return removed
-        keys = [key for key, info in some if meant(info)]
-        for first in range(0, len(keys), shelf.round):
-            removed += shelf.remove(keys[first : first + shelf.round])
+        removed += shelf.remove([key for key, info in some if meant(info)])
         at = some[-1][0] + b"\0"
 
 
