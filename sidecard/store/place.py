@@ -20,11 +20,10 @@ import lmdb
 
 from sidecard.core.store import StoreSetAside
 from sidecard.store.audit import audit
-from sidecard.store.environment import DATA, Environment
+from sidecard.store.environment import DATA, LOCKS, Environment
 from sidecard.store.trees import Foreign
 
 _OWNER: Final = "owner.lock"
-_LOCKS: Final = "lock.mdb"
 _ASIDE: Final = f"{DATA}.aside-"
 _BROKEN: Final = (
     lmdb.InvalidError,
@@ -75,13 +74,13 @@ class Place(Generic[Opened]):
         data = self.folder / DATA
         if why := self._unusable(data, stop):
             self._put_aside(data, why, wall)
-        (self.folder / _LOCKS).unlink(missing_ok=True)
+        (self.folder / LOCKS).unlink(missing_ok=True)
         try:
             opened = self._make(self.folder, self.max_bytes)
         except _BROKEN as error:
             self._put_aside(data, str(error), wall)
             opened = self._make(self.folder, self.max_bytes)
-        for name in (DATA, _LOCKS):
+        for name in (DATA, LOCKS):
             (self.folder / name).chmod(0o600)
         return opened
 

@@ -85,6 +85,17 @@ class Shelf(Environment):
                 for key, minute in some:
                     self.trees.touch(txn, key, minute)
 
+    def seal(self, sealed: bytes) -> None:
+        """Keep the secret of the names, sealed; raises `lmdb.Error` or `Cut`."""
+        with self.writing() as txn:
+            self.trees.note_sealed(txn, sealed)
+        self.trees.sealed = sealed
+
+    @property
+    def sealed(self) -> bytes | None:
+        """The secret of the names as it lies in the file."""
+        return self.trees.sealed
+
     def settle(self) -> None:
         """Commit once more: pages that one commit leaves can be used by the one after the next."""
         with self.writing():

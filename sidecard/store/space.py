@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecard.core.store import KEY_BYTES, Purge
 from sidecard.store.shelf import Shelf
-from sidecard.store.trees import Info, before, info_of, milliseconds, tag
+from sidecard.store.trees import Info, before, info_of, milliseconds
 
 if TYPE_CHECKING:
     import lmdb
@@ -73,6 +73,7 @@ def drop_expired(
 
 def purge(shelf: Shelf, which: Purge) -> int:
     """Remove the entries that are meant; return how many. Raises `lmdb.Error` or `Cut`."""
+    tag = shelf.trees.names.tag
     tenant = None if which.tenant is None else tag(which.tenant)
     route = None if which.route is None else tag(which.route)
     limit = None if which.created_before is None else milliseconds(which.created_before)
