@@ -20,6 +20,7 @@ from sidecard.core.clock import Clock
 from sidecard.core.store import (
     Entry,
     Purge,
+    StoreChecking,
     StoreFailed,
     StoreKeysKept,
     StoreOpened,
@@ -38,6 +39,8 @@ from sidecard.store.write import Counts, Writer
 
 OPENING: Final = "it is being opened"
 _SWEEP_ROUNDS: Final = 4
+_LARGE_BYTES: Final = 64 << 20
+"""What takes a second to be checked, and is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,8 @@ class Keeper:
             self._open()
 
     def _open(self) -> None:
+        if not self._told and (size := self._place.size()) >= _LARGE_BYTES:
+            self._say(StoreChecking(str(self._place.data), size))
         try:
             shelf = self._place.open(self._clock.wall(), lambda: self._closing)
         except Stopped:

@@ -65,13 +65,25 @@ class Place(Generic[Opened]):
         self._lock = -1
         self.set_aside = 0
 
+    @property
+    def data(self) -> Path:
+        """The data file."""
+        return self.folder / DATA
+
+    def size(self) -> int:
+        """Return how many bytes the data file has, 0 where there is none to be seen."""
+        try:
+            return self.data.stat().st_size
+        except OSError:
+            return 0
+
     def open(self, wall: float, stop: Callable[[], bool]) -> Opened:
         """Return what is open, empty where nothing usable was found.
 
         `wall` names what is set aside. Raises `OSError`, `lmdb.Error`, `Taken` or `Stopped`.
         """
         self._own()
-        data = self.folder / DATA
+        data = self.data
         if why := self._unusable(data, stop):
             self._put_aside(data, why, wall)
         (self.folder / LOCKS).unlink(missing_ok=True)

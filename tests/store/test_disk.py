@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecard.core.store import Purge, Store, StoreOpened
+from sidecard.core.store import Purge, Store, StoreChecking, StoreOpened
 from sidecard.store.disk import DiskStore
 from sidecard.store.keeper import Pace
 from sidecard.store.shelf import Shelf
@@ -42,6 +42,18 @@ async def test_entries_survive_a_restart(tmp_path: Path) -> None:
         assert disk.notes == [StoreOpened(str(disk.data), 200)]
         for key, entry in entries.items():
             assert disk.store.get(key, NOW) == as_stored(entry)
+
+
+async def test_a_large_file_that_is_checked_is_told(tmp_path: Path) -> None:
+    """An operator sees why nothing is found for a while, and then that it is."""
+    key = a_key()
+    async with opened(Disk(tmp_path, max_bytes=80 << 20)) as disk:
+        disk.store.put(key, an_entry())
+    os.truncate(disk.data, 70 << 20)  # Pages behind the last one that counts.
+    async with opened(Disk(tmp_path, max_bytes=80 << 20)) as disk:
+        told = [StoreChecking(str(disk.data), 70 << 20), StoreOpened(str(disk.data), 1)]
+        assert disk.notes == told
+        assert disk.store.get(key, NOW) is not None
 
 
 async def test_what_is_put_while_it_opens_is_kept(tmp_path: Path) -> None:
