@@ -123,6 +123,26 @@ async def test_a_thousand_equal_calls_are_one() -> None:
         )
 
 
+@pytest.mark.parametrize("fault", ["truncate", "error", "reset"])
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
+async def test_what_breaks_off_is_not_kept(fault: str, *, streamed: bool) -> None:
+    """Without its end an answer is none: the next one who asks gets a whole one, asked anew."""
+    step = {"fault": fault} | ({} if fault == "reset" else {"after_events": 4})
+    more = {"upstream__unstreamed_max_tokens": "0"}
+    async with Simulator() as sim, served(sim, None, more) as (daemon, caller):
+        sim.play(Script.of({**step, "times": "always"}))
+        if streamed:
+            assert (await read(caller.StreamGenerate(QUESTION))).failure is not None
+        else:
+            await fails(caller.Generate(QUESTION))
+        missing = pb.GenerateRequest(prompt=SECRET, cache=ONLY)
+        assert (await fails(caller.Generate(missing))).reason == "NOT_CACHED"
+        sim.play(Script.of())
+        assert (await caller.Generate(QUESTION)).source == UPSTREAM
+        assert (await caller.Generate(QUESTION)).source == HIT
+        assert await metric(daemon, "sidecard_cache_entries") == 1
+
+
 async def test_tenants_share_nothing() -> None:
     """Equal calls of two tenants are two, at one moment and later, and ONLY tells nothing."""
     theirs = pb.GenerateRequest(prompt=SECRET, tenant="theirs", cache=ONLY)
