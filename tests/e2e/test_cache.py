@@ -7,9 +7,11 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from google.protobuf.json_format import ParseDict
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
@@ -121,6 +123,34 @@ async def test_a_thousand_equal_calls_are_one() -> None:
         assert await metric(daemon, 'sidecard_tokens_total{kind="output"') == max(
             answer.usage.output_tokens for answer in told
         )
+
+
+async def test_a_question_may_be_written_in_several_ways() -> None:
+    """With its defaults left out or spelled, and numbers in any form; what differs is asked."""
+    block = {"text": {"text": SECRET}}
+    same: list[dict[str, Any]] = [
+        {"messages": [{"role": "ROLE_USER", "content": [block]}]},
+        {"prompt": SECRET, "model": "default"},
+        {"prompt": SECRET, "model": "claude-sonnet-5-5"},
+        {"prompt": SECRET, "max_tokens": 4_096, "tenant": "default", "system": ""},
+        {"prompt": SECRET, "priority": "PRIORITY_BATCH", "labels": {"team": "x"}, "extra": {}},
+    ]
+    others: list[dict[str, Any]] = [
+        {"prompt": SECRET, "max_tokens": 4_095},
+        {"prompt": SECRET, "system": " "},
+        {"prompt": SECRET, "extra": {"temperature": 1}},
+        {"prompt": SECRET, "cache": {"namespace": "n"}},
+    ]
+    async with Simulator() as sim, served(sim) as (_, caller):
+        await caller.Generate(QUESTION)
+        for form in same:
+            answer = await caller.Generate(ParseDict(form, pb.GenerateRequest()))
+            assert answer.source == HIT, form
+        for number, form in enumerate(others, 2):
+            request = ParseDict(form, pb.GenerateRequest())
+            assert (await caller.Generate(request)).source == UPSTREAM, form
+            assert (await caller.Generate(request)).source == HIT, form
+            assert asked(sim) == number
 
 
 @pytest.mark.parametrize("fault", ["truncate", "error", "reset"])
