@@ -229,11 +229,12 @@ async def test_what_is_no_data_file_is_set_aside(tmp_path: Path, what: str) -> N
 
 async def test_only_the_newest_is_kept_aside(tmp_path: Path) -> None:
     """Broken files don't fill the disk."""
-    for _ in range(3):
-        (tmp_path / "data.mdb").write_bytes(os.urandom(10_000))
-        async with opened(Disk(tmp_path)) as disk:
-            assert await works(disk)
-    assert len(disk.aside) == 1
+    (tmp_path / "data.mdb.aside-20260101T000000Z").write_bytes(b"broken long ago")
+    (tmp_path / "data.mdb.aside-20260102T000000Z").mkdir()
+    (tmp_path / "data.mdb").write_bytes(os.urandom(10_000))
+    async with opened(Disk(tmp_path)) as disk:
+        assert await works(disk)
+        assert [file.name for file in disk.aside] == ["data.mdb.aside-20260921T141320Z"]
 
 
 async def test_a_folder_that_cant_be_is_waited_for(tmp_path: Path) -> None:
