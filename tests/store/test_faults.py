@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -14,7 +13,6 @@ import pytest
 
 from sidecard.core.store import Purge, StoreFailed, StoreOpened, StoreOut, StoreSetAside
 from sidecard.store.keeper import Pace
-from sidecard.store.shelf import Shelf
 from tests.store.conformance import MAX_BYTES, NOW, a_key, an_entry
 from tests.store.disk import QUICK, Disk, full_disk, opened
 from tests.support.small_disk import remounted, small_disk
@@ -297,29 +295,6 @@ async def test_the_locks_of_a_killed_process_are_void(tmp_path: Path) -> None:
     async with opened(Disk(tmp_path)) as disk:
         assert await works(disk)
         assert all(disk.store.get(key, NOW) for key in keys)
-
-
-async def test_a_file_in_doubt_is_gone_through_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What LMDB finds wrong in a write closes the file; sound after all, it is taken again."""
-
-    def write(*_: object) -> None:
-        error = lmdb.CorruptedError("mdb_put: MDB_CORRUPTED")
-        error.code = -30796
-        raise error
-
-    async with filled(tmp_path, replace(QUICK, retry_s=0.5)) as (disk, keys):
-        with monkeypatch.context() as patched:
-            patched.setattr(Shelf, "write", write)
-            disk.store.put(a_key(), an_entry())
-            await disk.store.flush()
-            assert "MDB_CORRUPTED" in disk.store.stats().why
-            assert disk.store.get(keys[0], NOW) is None
-        await disk.until(lambda: len(disk.said(StoreOpened)) == 2)
-        assert all(disk.store.get(key, NOW) for key in keys)
-        assert await works(disk)
-        assert disk.store.stats().dropped == 1
 
 
 async def test_a_map_that_nothing_frees_is_begun_anew(tmp_path: Path) -> None:
