@@ -86,6 +86,7 @@ class Cache(Keeping):
         None,
         description="Absolute path of a file with a key of 32 bytes in base64 or hexadecimal, for "
         "AES-256-GCM: what is kept on disk is encrypted with it. To rotate, put the new key on a "
-        "line above the old one. null: nothing is encrypted, and the files are readable by the "
+        "line above the old one; with neither of a file's keys it is set aside. What was kept "
+        "in the clear is removed. null: nothing is encrypted, and the files are readable by the "
         "daemon's own user alone. Needs `data_dir`.",
     )

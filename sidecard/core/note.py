@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sidecard.core.ledger import LedgerOpened, LedgerOut, LedgerSetAside
-from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
+from sidecard.core.store import StoreChecking, StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +189,5 @@ Note: TypeAlias = (
     | StoreOut
     | StoreSetAside
     | StoreKeysKept
+    | StoreChecking
 )

@@ -92,6 +92,14 @@ class StoreOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreChecking:
+    """A large file is gone through before it is used: until then nothing is found in it."""
+
+    file: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreOut:
     """The store takes no entries because of `why`, and is tried again until it does."""
 
@@ -114,7 +122,7 @@ class StoreKeysKept:
     why: str
 
 
-StoreNote: TypeAlias = StoreOpened | StoreOut | StoreSetAside | StoreKeysKept
+StoreNote: TypeAlias = StoreOpened | StoreChecking | StoreOut | StoreSetAside | StoreKeysKept
 
 StoreSink: TypeAlias = Callable[[StoreNote], None]
 """Takes one note. It is called from the store's own thread, and must not raise or wait."""

@@ -46,7 +46,7 @@ class Codec:
     """Packs entries and unpacks them again; both sides of the write-behind thread share one."""
 
     def __init__(self, cipher: Cipher | None = None) -> None:
-        self._cipher = cipher
+        self.cipher = cipher
 
     def pack(self, key: bytes, entry: Entry) -> bytes:
         """Return the record to be kept under `key`."""
@@ -55,11 +55,11 @@ class Codec:
             packed = zstd.compress(payload, _LEVEL)
             if len(packed) <= len(payload) * _WORTHWHILE:
                 payload, flags = packed, _COMPRESSED
-        if self._cipher is not None:
-            flags, key_id = flags | _ENCRYPTED, self._cipher.key_id
+        if self.cipher is not None:
+            flags, key_id = flags | _ENCRYPTED, self.cipher.key_id
         head = _HEAD.pack(VERSION, flags, key_id, entry.created_at, entry.expires_at)
-        if self._cipher is not None:
-            payload = self._cipher.seal(payload, key + head)
+        if self.cipher is not None:
+            payload = self.cipher.seal(payload, key + head)
         return b"".join((head, _CHECK.pack(_checksum(key, head, payload)), payload))
 
     def unpack(self, key: bytes, record: bytes) -> Stored:
@@ -73,19 +73,19 @@ class Codec:
         if version != VERSION:
             raise Damaged(f"record version {version}")
         if flags & _ENCRYPTED:
-            if self._cipher is None:
+            if self.cipher is None:
                 raise Unreadable("it is encrypted")
-            payload = memoryview(self._cipher.open(payload, key + head, key_id))
+            payload = memoryview(self.cipher.open(payload, key + head, key_id))
         value = zstd.decompress(payload) if flags & _COMPRESSED else bytes(payload)
         return Stored(value, created_at, expires_at)
 
     def refresh(self) -> None:
         """Read the encryption keys again if their file has changed; raises `BadKeyFile`."""
-        if self._cipher is not None:
-            self._cipher.refresh()
+        if self.cipher is not None:
+            self.cipher.refresh()
 
     def __repr__(self) -> str:
-        return f"<Codec, {self._cipher or 'no encryption'}>"
+        return f"<Codec, {self.cipher or 'no encryption'}>"
 
 
 def _checksum(key: bytes, head: bytes, payload: bytes | memoryview) -> int:

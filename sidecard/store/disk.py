@@ -16,6 +16,7 @@ from sidecard.store.codec import Codec, Damaged, Unreadable
 from sidecard.store.desk import Desk
 from sidecard.store.keeper import Keeper, Pace
 from sidecard.store.place import Place
+from sidecard.store.sealing import open_shelf
 from sidecard.store.shelf import Shelf
 from sidecard.store.trees import minute_of
 
@@ -53,9 +54,9 @@ class DiskStore:
         if max_bytes < MIN_BYTES:
             raise ValueError(f"max_bytes is {max_bytes:,}, the least is {MIN_BYTES:,}")
         self._waiting_bytes = min(_MAX_WAITING_BYTES, max_bytes // 8)
-        self._place = Place(folder, max_bytes=max_bytes, say=say, make=_shelf)
-        self._desk = Desk(self._waiting_bytes)
         self._codec = Codec(cipher)
+        self._place = Place(folder, max_bytes=max_bytes, say=say, make=self._shelf)
+        self._desk = Desk(self._waiting_bytes)
         self._keeper = Keeper(
             self._place,
             self._desk,
@@ -102,17 +103,17 @@ class DiskStore:
             self._lately_of = changes
         if (stored := lately.get(key)) is not None:
             return stored
-        record = self._keeper.read(key)
-        stored = self._unpacked(key, record) if record is not None else None
+        found = self._keeper.read(key)
+        stored = self._unpacked(key, *found) if found is not None else None
         if stored is not None and len(stored.value) <= _LATELY_BYTES:
             lately[key] = stored
             if len(lately) > _LATELY:
                 del lately[next(iter(lately))]
         return stored
 
-    def _unpacked(self, key: bytes, record: bytes) -> Stored | None:
+    def _unpacked(self, key: bytes, name: bytes, record: bytes) -> Stored | None:
         try:
-            return self._codec.unpack(key, record)
+            return self._codec.unpack(name, record)
         except Damaged:
             self._damaged += 1
             self._desk.put(key, None)
@@ -169,9 +170,8 @@ class DiskStore:
             ended = asyncio.wrap_future(self._keeper.ended)
             await asyncio.wait_for(asyncio.shield(ended), _CLOSE_S)
 
+    def _shelf(self, folder: Path, map_bytes: int) -> Shelf:
+        return open_shelf(folder, map_bytes, self._codec.cipher)
+
     def __repr__(self) -> str:
         return f"<DiskStore, {self._keeper!r}, {self._desk!r}>"
-
-
-def _shelf(folder: Path, map_bytes: int) -> Shelf:
-    return Shelf(folder, map_bytes=map_bytes)

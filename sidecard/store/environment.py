@@ -16,6 +16,7 @@ import lmdb
 from sidecard.store.trees import MAX_TREES
 
 DATA: Final = "data.mdb"
+LOCKS: Final = "lock.mdb"
 
 
 class Cut(Exception):

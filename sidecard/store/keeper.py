@@ -20,13 +20,14 @@ from sidecard.core.clock import Clock
 from sidecard.core.store import (
     Entry,
     Purge,
+    StoreChecking,
     StoreFailed,
     StoreKeysKept,
     StoreOpened,
     StoreOut,
     StoreSink,
 )
-from sidecard.store import space
+from sidecard.store import sealing, space
 from sidecard.store.audit import Stopped
 from sidecard.store.cipher import BadKeyFile
 from sidecard.store.codec import Codec
@@ -38,6 +39,8 @@ from sidecard.store.write import Counts, Writer
 
 OPENING: Final = "it is being opened"
 _SWEEP_ROUNDS: Final = 4
+_LARGE_BYTES: Final = 64 << 20
+"""What takes a second to be checked, and is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,22 @@ class Keeper:
         self.ended: Future[None] = Future()
         threading.Thread(target=self._run, name="store", daemon=True).start()
 
-    def read(self, key: bytes) -> bytes | None:
-        """Return the record under the key, None where there is none or it can't be read."""
+    def read(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return what the key is called in the file, and the record that lies there.
+
+        None where there is none or it can't be read.
+        """
         with self._guard:  # So that the file isn't unmapped meanwhile.
-            if self._shelf is None or self._doubt:
+            shelf = self._shelf
+            if shelf is None or self._doubt:
                 return None
+            name = shelf.trees.names.key(key)
             try:
-                return self._shelf.read(key)
+                record = shelf.read(name)
             except (lmdb.Error, Cut) as error:
                 self._doubt = str(error)
+            else:
+                return None if record is None else (name, record)
         self._desk.hurry()
         return None
 
@@ -174,6 +184,8 @@ class Keeper:
             self._open()
 
     def _open(self) -> None:
+        if not self._told and (size := self._place.size()) >= _LARGE_BYTES:
+            self._say(StoreChecking(str(self._place.data), size))
         try:
             shelf = self._place.open(self._clock.wall(), lambda: self._closing)
         except Stopped:
@@ -190,11 +202,12 @@ class Keeper:
             return
         if not batch:
             return
-        before = self.counts.written
+        before, called = self.counts.written, shelf.trees.names.key
         try:
-            if gone := [key for key, entry in batch.items() if entry is None]:
+            if gone := [called(key) for key, entry in batch.items() if entry is None]:
                 shelf.remove(gone)
-            records = [(key, e, self._codec.pack(key, e)) for key, e in entries.items()]
+            named = [(called(key), entry) for key, entry in entries.items()]
+            records = [(name, entry, self._codec.pack(name, entry)) for name, entry in named]
             self._writer.write(shelf, records, self._clock.wall())
         except lmdb.MapFullError:
             self.counts.evicted += self._clear()
@@ -211,13 +224,15 @@ class Keeper:
             except BadKeyFile as error:
                 self._say(StoreKeysKept(str(error)))
             if shelf is not None and not self.why:
+                sealing.renew(shelf, self._codec.cipher)
                 limit = self._clock.wall() - self.keep_expired_s
                 gone = space.drop_expired(shelf, limit, rounds=_SWEEP_ROUNDS)
                 self.counts.expired += gone
         if shelf is not None and not self.why and (now >= self._touch_at or self._closing):
             self._touch_at = now + self._pace.touch_s
             if touched := self._desk.take_touched():
-                shelf.touch(touched)
+                called = shelf.trees.names.key
+                shelf.touch({called(key): minute for key, minute in touched.items()})
 
     def _clear(self) -> int:
         """Begin a new file; return how many entries the old one had."""

@@ -20,11 +20,10 @@ import lmdb
 
 from sidecard.core.store import StoreSetAside
 from sidecard.store.audit import audit
-from sidecard.store.environment import DATA, Environment
+from sidecard.store.environment import DATA, LOCKS, Environment
 from sidecard.store.trees import Foreign
 
 _OWNER: Final = "owner.lock"
-_LOCKS: Final = "lock.mdb"
 _ASIDE: Final = f"{DATA}.aside-"
 _BROKEN: Final = (
     lmdb.InvalidError,
@@ -66,22 +65,34 @@ class Place(Generic[Opened]):
         self._lock = -1
         self.set_aside = 0
 
+    @property
+    def data(self) -> Path:
+        """The data file."""
+        return self.folder / DATA
+
+    def size(self) -> int:
+        """Return how many bytes the data file has, 0 where there is none to be seen."""
+        try:
+            return self.data.stat().st_size
+        except OSError:
+            return 0
+
     def open(self, wall: float, stop: Callable[[], bool]) -> Opened:
         """Return what is open, empty where nothing usable was found.
 
         `wall` names what is set aside. Raises `OSError`, `lmdb.Error`, `Taken` or `Stopped`.
         """
         self._own()
-        data = self.folder / DATA
+        data = self.data
         if why := self._unusable(data, stop):
             self._put_aside(data, why, wall)
-        (self.folder / _LOCKS).unlink(missing_ok=True)
+        (self.folder / LOCKS).unlink(missing_ok=True)
         try:
             opened = self._make(self.folder, self.max_bytes)
         except _BROKEN as error:
             self._put_aside(data, str(error), wall)
             opened = self._make(self.folder, self.max_bytes)
-        for name in (DATA, _LOCKS):
+        for name in (DATA, LOCKS):
             (self.folder / name).chmod(0o600)
         return opened
 

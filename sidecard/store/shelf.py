@@ -67,9 +67,15 @@ class Shelf(Environment):
                 self.trees.put(txn, key, record, entry, minute)
 
     def remove(self, keys: Iterable[bytes]) -> int:
-        """Remove entries; return how many there were. Raises `lmdb.Error` or `Cut`."""
-        with self.writing() as txn:
-            return sum([self.trees.remove(txn, key) for key in keys])
+        """Remove entries, round by round; return how many there were.
+
+        Raises `lmdb.Error` or `Cut`.
+        """
+        waiting, gone = iter(keys), 0
+        while some := list(islice(waiting, self.round)):
+            with self.writing() as txn:
+                gone += sum([self.trees.remove(txn, key) for key in some])
+        return gone
 
     def touch(self, touched: Mapping[bytes, int]) -> None:
         """Take down in which minute entries were last used; raises `lmdb.Error` or `Cut`."""
@@ -78,6 +84,17 @@ class Shelf(Environment):
             with self.writing() as txn:
                 for key, minute in some:
                     self.trees.touch(txn, key, minute)
+
+    def seal(self, sealed: bytes) -> None:
+        """Keep the secret of the names, sealed; raises `lmdb.Error` or `Cut`."""
+        with self.writing() as txn:
+            self.trees.note_sealed(txn, sealed)
+        self.trees.sealed = sealed
+
+    @property
+    def sealed(self) -> bytes | None:
+        """The secret of the names as it lies in the file."""
+        return self.trees.sealed
 
     def settle(self) -> None:
         """Commit once more: pages that one commit leaves can be used by the one after the next."""

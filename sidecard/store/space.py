@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from sidecard.core.store import KEY_BYTES, Purge
 from sidecard.store.shelf import Shelf
-from sidecard.store.trees import Info, before, info_of, milliseconds, tag
+from sidecard.store.trees import Info, before, info_of, milliseconds
 
 if TYPE_CHECKING:
     import lmdb
@@ -73,6 +73,7 @@ def drop_expired(
 
 def purge(shelf: Shelf, which: Purge) -> int:
     """Remove the entries that are meant; return how many. Raises `lmdb.Error` or `Cut`."""
+    tag = shelf.trees.names.tag
     tenant = None if which.tenant is None else tag(which.tenant)
     route = None if which.route is None else tag(which.route)
     limit = None if which.created_before is None else milliseconds(which.created_before)
@@ -92,9 +93,7 @@ def purge(shelf: Shelf, which: Purge) -> int:
             some = list(_neighbours(shelf, txn, at, _SCAN))
         if not some:
             return removed
-        keys = [key for key, info in some if meant(info)]
-        for first in range(0, len(keys), shelf.round):
-            removed += shelf.remove(keys[first : first + shelf.round])
+        removed += shelf.remove([key for key, info in some if meant(info)])
         at = some[-1][0] + b"\0"
 
 

@@ -3,7 +3,7 @@
     blobs    key → the record, as `codec.py` packs it
     info     key → size, minute of last use, moments of creation and expiry, tenant, route (hashed)
     expiry   moment of expiry, key → nothing
-    about    the format, and what the entries take in all
+    about    the format, what the entries take in all, and the secret of `sealing.py`
 
 `info` is small and dense, so that what looks at many entries, eviction and purge, reads few pages.
 Another index, from embeddings to keys, fits beside them as a tree of its own:
@@ -16,12 +16,12 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Final
 
 import lmdb
 
 from sidecard.core.store import Entry
+from sidecard.store.names import Names
 
 MAX_TREES: Final = 8
 FORMAT: Final = b"1"
@@ -36,6 +36,7 @@ _INSIDE_BYTES: Final = 2000
 _BESIDE_BYTES: Final = 200
 _FILL: Final = 0.45
 _USED: Final = b"used"
+_SECRET: Final = b"secret"
 
 
 def cost(record_bytes: int, page_bytes: int) -> int:
@@ -56,7 +57,7 @@ class Foreign(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What is known of an entry without reading it; the hashes are `tag`'s."""
+    """What is known of an entry without reading it; the hashes are those of `Names.tag`."""
 
     record_bytes: int
     minute: int
@@ -79,7 +80,11 @@ class Info:
 
 
 class Trees:
-    """The trees of an open environment; `used` is what the entries take, by `cost`."""
+    """The trees of an open environment; `used` is what the entries take, by `cost`.
+
+    `names` are what tenants and routes are called here; keys are given as they are called already.
+    `sealed` is their secret as it lies in the file, None where there is none.
+    """
 
     def __init__(self, env: lmdb.Environment) -> None:
         """Find or make them; raises `lmdb.Error` or `Foreign`."""
@@ -90,6 +95,8 @@ class Trees:
             if (found := txn.get(b"format")) != FORMAT:
                 raise Foreign(f"its format is {found!r}, this version's {FORMAT!r}")
             self.used = int(txn.get(_USED, b"0"))
+            self.sealed = txn.get(_SECRET)
+        self.names = Names()
         self.blobs = env.open_db(b"blobs")
         self.info = env.open_db(b"info")
         self.expiry = env.open_db(b"expiry")
@@ -99,12 +106,16 @@ class Trees:
         """Take down `used`, before a commit."""
         txn.put(_USED, b"%d" % self.used, db=self._about)
 
+    def note_sealed(self, txn: "lmdb.Transaction[bytes]", sealed: bytes) -> None:
+        """Take down the secret of the names, sealed."""
+        txn.put(_SECRET, sealed, db=self._about)
+
     def put(
         self, txn: "lmdb.Transaction[bytes]", key: bytes, record: bytes, entry: Entry, minute: int
     ) -> None:
         """Keep the record under its key, instead of any other."""
         self.remove(txn, key)
-        tenant, route = tag(entry.tenant), tag(entry.route)
+        tenant, route = self.names.tag(entry.tenant), self.names.tag(entry.route)
         created, expires = milliseconds(entry.created_at), milliseconds(entry.expires_at)
         info = Info(len(record), minute, created, expires, tenant, route)
         txn.put(key, record, db=self.blobs)
@@ -152,11 +163,6 @@ def info_of(key: bytes, data: bytes) -> Info | None:
     if _CHECK.unpack_from(data, _INFO.size)[0] != zlib.crc32(data[: _INFO.size], zlib.crc32(key)):
         return None
     return Info(*_INFO.unpack_from(data))
-
-
-def tag(name: str) -> bytes:
-    """Return 8 bytes that stand for a tenant's or a route's name: names stay out of the file."""
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def minute_of(wall: float) -> int:

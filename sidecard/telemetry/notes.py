@@ -27,7 +27,7 @@ from sidecard.core.note import (
     StreamRescued,
     TurnCame,
 )
-from sidecard.core.store import StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
+from sidecard.core.store import StoreChecking, StoreKeysKept, StoreOpened, StoreOut, StoreSetAside
 
 _log: Final = logging.getLogger("sidecard.layers")
 
@@ -99,6 +99,7 @@ _EVENTS: Final[dict[type, tuple[int, str]]] = {
     AskedAgain: (logging.INFO, "asked again"),
     OutputJudged: (logging.DEBUG, "output judged"),
     StoreOpened: (logging.INFO, "cache opened"),
+    StoreChecking: (logging.INFO, "cache being checked"),
     StoreOut: (logging.WARNING, "cache out"),
     StoreSetAside: (logging.ERROR, "cache file set aside"),
     StoreKeysKept: (logging.ERROR, "cache keys kept"),

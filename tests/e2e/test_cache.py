@@ -7,9 +7,11 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+from google.protobuf.json_format import ParseDict
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
@@ -141,6 +143,54 @@ async def test_a_thousand_equal_calls_are_one() -> None:
         assert await metric(daemon, 'sidecard_tokens_total{kind="output"') == max(
             answer.usage.output_tokens for answer in told
         )
+
+
+async def test_a_question_may_be_written_in_several_ways() -> None:
+    """With its defaults left out or spelled, and numbers in any form; what differs is asked."""
+    block = {"text": {"text": SECRET}}
+    same: list[dict[str, Any]] = [
+        {"messages": [{"role": "ROLE_USER", "content": [block]}]},
+        {"prompt": SECRET, "model": "default"},
+        {"prompt": SECRET, "model": "claude-sonnet-5-5"},
+        {"prompt": SECRET, "max_tokens": 4_096, "tenant": "default", "system": ""},
+        {"prompt": SECRET, "priority": "PRIORITY_BATCH", "labels": {"team": "x"}, "extra": {}},
+    ]
+    others: list[dict[str, Any]] = [
+        {"prompt": SECRET, "max_tokens": 4_095},
+        {"prompt": SECRET, "system": " "},
+        {"prompt": SECRET, "extra": {"temperature": 1}},
+        {"prompt": SECRET, "cache": {"namespace": "n"}},
+    ]
+    async with Simulator() as sim, served(sim) as (_, caller):
+        await caller.Generate(QUESTION)
+        for form in same:
+            answer = await caller.Generate(ParseDict(form, pb.GenerateRequest()))
+            assert answer.source == HIT, form
+        for number, form in enumerate(others, 2):
+            request = ParseDict(form, pb.GenerateRequest())
+            assert (await caller.Generate(request)).source == UPSTREAM, form
+            assert (await caller.Generate(request)).source == HIT, form
+            assert asked(sim) == number
+
+
+@pytest.mark.parametrize("fault", ["truncate", "error", "reset"])
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "unary"])
+async def test_what_breaks_off_is_not_kept(fault: str, *, streamed: bool) -> None:
+    """Without its end an answer is none: the next one who asks gets a whole one, asked anew."""
+    step = {"fault": fault} | ({} if fault == "reset" else {"after_events": 4})
+    more = {"upstream__unstreamed_max_tokens": "0"}
+    async with Simulator() as sim, served(sim, None, more) as (daemon, caller):
+        sim.play(Script.of({**step, "times": "always"}))
+        if streamed:
+            assert (await read(caller.StreamGenerate(QUESTION))).failure is not None
+        else:
+            await fails(caller.Generate(QUESTION))
+        missing = pb.GenerateRequest(prompt=SECRET, cache=ONLY)
+        assert (await fails(caller.Generate(missing))).reason == "NOT_CACHED"
+        sim.play(Script.of())
+        assert (await caller.Generate(QUESTION)).source == UPSTREAM
+        assert (await caller.Generate(QUESTION)).source == HIT
+        assert await metric(daemon, "sidecard_cache_entries") == 1
 
 
 async def test_tenants_share_nothing() -> None:

@@ -160,6 +160,36 @@ async def test_equal_calls_share_one_checked_answer(sim: Simulator, caller: Call
     sim.play(Script.of())
 
 
+@pytest.mark.parametrize("text", [GOOD, HACKED], ids=["good", "bad"])
+async def test_streams_and_whole_answers_share_one_verdict(
+    sim: Simulator, caller: Caller, text: str
+) -> None:
+    """A stream began it, and others join in any mix: all have the JSON, or all the error."""
+    slow = {"first_event_s": 0.3}
+    sim.play(Script.of({"fault": "say", "text": text, "pace": slow, "times": "always"}))
+    asked = sim.books.requests
+    question = asking(system=f"mixed {text}")
+    first = asyncio.ensure_future(read(caller.StreamGenerate(question)))
+    await until(lambda: sim.books.requests > asked)
+    unary = [caller.Generate(question) for _ in range(3)]
+    streams = await asyncio.gather(first, *[read(caller.StreamGenerate(question)) for _ in "ab"])
+    whole = await asyncio.gather(*unary, return_exceptions=True)
+    sim.play(Script.of())
+    assert sim.books.requests - asked == 1
+    for stream in streams:
+        if text == GOOD:
+            assert stream.messages[-1].response.output_json == GOOD
+        else:
+            assert stream.failure is not None
+            assert stream.failure.reason == "INVALID_OUTPUT"
+    for answer in whole:
+        if isinstance(answer, AioRpcError):
+            assert (failure(answer).reason, text) == ("INVALID_OUTPUT", HACKED)
+        else:
+            assert isinstance(answer, pb.GenerateResponse)
+            assert answer.output_json == text == GOOD
+
+
 async def test_a_stream_ends_with_its_verdict(sim: Simulator, caller: Caller) -> None:
     """Delivered as it comes; the verdict is before the end, the JSON in the last message."""
     sim.play(say(ODD))

@@ -151,6 +151,21 @@ async def test_tenants_share_nothing_whatever_their_fingerprints() -> None:
     assert coalesce.flights == 0
 
 
+async def test_a_flight_holds_one_copy_of_its_answer() -> None:
+    """However many share it: all streams have the very batches that came, all others one fold."""
+    coalesce, stage = staged()
+    calls = [asked(coalesce, mode=mode) for mode in (STREAM, STREAM, Mode.UNARY, Mode.UNARY)]
+    await settle()
+    stage.only.send(*WHOLE)
+    first, second, *folded = [await task for _, task in calls]
+    for reply in (first, second):
+        read = [batch async for batch in reply]
+        assert [id(batch) for batch in read] == [id(batch) for batch in WHOLE]
+    one, other = [await reply.message() for reply in folded]
+    assert one is other
+    assert one == fold(WHOLE)
+
+
 async def test_a_bug_comes_out_as_it_is() -> None:
     """What is no condition of ours is raised for all, unchanged."""
     coalesce, stage = staged()

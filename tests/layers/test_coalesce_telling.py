@@ -168,8 +168,8 @@ async def test_the_urgent_do_not_wait_in_the_line_of_the_others() -> None:
         await _ask(coalesce, tokens, priority)
         for tokens, priority in (
             (1, Priority.INTERACTIVE),
-            (2, Priority.BATCH),
             (3, Priority.BATCH),
+            (2, Priority.BATCH),
             (4, Priority.INTERACTIVE),
             (2, Priority.INTERACTIVE),
             (2, Priority.BATCH),

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sidecard.core.call import CacheMode, CachePolicy, Priority
+from sidecard.core.call import CacheMode, CachePolicy, Call, Priority
 from sidecard.core.errors import NotCached, UpstreamUnavailable
-from sidecard.core.reply import Source
+from sidecard.core.reply import Reply, Source
+from sidecard.core.store import Purge
 from sidecard.policy.keeping import KeepingPolicy
 from tests.support.caching import POLICY, CacheBench
 from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, Hang, a_call
@@ -78,8 +79,29 @@ class TestRevalidate:
         assert bench.asked == 2
         anew = bench.script.calls[1]
         assert (anew.request_id, anew.priority) == ("req-1/refresh", Priority.BATCH)
+        assert anew.cache.mode is CacheMode.REFRESH
         assert anew.trail is not bench.script.calls[0].trail
         assert bench.clock.timers == 0
+
+    async def test_a_new_one_asked_for_before_a_removal_is_not_kept(self) -> None:
+        """Nobody asked for it by a call of theirs, so nobody misses it."""
+        bench, removed = CacheBench(WHOLE, WHOLE, WHOLE, policy=REVALIDATING), asyncio.Event()
+
+        async def slow(call: Call) -> Reply:
+            reply = await bench.script(call)
+            await removed.wait()
+            return reply
+
+        bench.layer._refresh = slow
+        await bench.told()
+        bench.clock.advance(110)
+        await bench.told()
+        await settled()
+        await bench.layer._answers._store.purge(Purge())
+        bench.layer._answers.forget()
+        removed.set()
+        await settled()
+        assert (bench.asked, await bench.told()) == (2, ("Hello", Source.UPSTREAM))
 
     async def test_a_failure_is_nobody_s(self) -> None:
         """The old one is given on, and asking is tried again."""

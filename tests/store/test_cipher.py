@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecard.core.store import StoreKeysKept
+from sidecard.core.store import Purge, StoreKeysKept, StoreSetAside
 from sidecard.store.cipher import BadKeyFile, Cipher, Unreadable
 from sidecard.store.codec import Codec
+from sidecard.store.names import Names
+from sidecard.store.shelf import Shelf
+from sidecard.store.trees import info_of
 from tests.store.conformance import NOW, a_key, an_entry, as_stored
 from tests.store.disk import Disk, opened
 
@@ -144,15 +147,89 @@ async def test_a_key_file_is_read_again(tmp_path: Path, key_file: Callable[..., 
 async def test_encrypted_entries_need_their_key(
     tmp_path: Path, key_file: Callable[..., Path]
 ) -> None:
-    """Without encryption, or with another's key, they are misses, and nothing is set aside."""
-    key = a_key()
-    async with opened(Disk(tmp_path / "c", cipher=Cipher(key_file(OLD)))) as disk:
-        disk.store.put(key, an_entry(SECRET))
-    for cipher in (None, Cipher(key_file(OTHER))):
-        async with opened(Disk(tmp_path / "c", cipher=cipher)) as disk:
+    """Without encryption, or with another's key, their file waits aside until it is put back."""
+    for name, cipher in (("none", None), ("other", Cipher(key_file(OTHER)))):
+        folder, key = tmp_path / name, a_key()
+        async with opened(Disk(folder, cipher=Cipher(key_file(OLD)))) as disk:
+            disk.store.put(key, an_entry(SECRET))
+        async with opened(Disk(folder, cipher=cipher)) as disk:
             assert disk.store.get(key, NOW) is None
-            assert disk.store.stats().unreadable == 1
-            assert disk.aside == []
+            [note] = disk.said(StoreSetAside)
+            assert isinstance(note, StoreSetAside)
+            assert "encrypted" in note.why
+        Path(note.file).rename(disk.data)
+        async with opened(Disk(folder, cipher=Cipher(key_file(OLD)))) as disk:
+            assert disk.store.get(key, NOW) == as_stored(an_entry(SECRET))
+
+
+async def test_a_guess_finds_nothing_in_the_file(
+    tmp_path: Path, key_file: Callable[..., Path]
+) -> None:
+    """Who has the file alone can't see whether a question was asked, nor by which tenant."""
+    key, cipher = a_key(), Cipher(key_file(OLD))
+    for name, its, shown in (("plain", None, True), ("a", cipher, False), ("b", cipher, False)):
+        async with opened(Disk(tmp_path / name, cipher=its)) as disk:
+            disk.store.put(key, an_entry(SECRET, tenant="acme"))
+        data = disk.data.read_bytes()
+        assert (key in data, Names().tag("acme") in data) == (shown, shown)
+    assert _tags(tmp_path / "a") != _tags(tmp_path / "b")
+
+
+def _tags(folder: Path) -> set[bytes]:
+    """Return what the tenants of all entries are called in a file."""
+    shelf = Shelf(folder, map_bytes=4 << 20)
+    with shelf.begin() as txn, txn.cursor(shelf.trees.info) as cursor:
+        found = {info.tenant for key, data in cursor.iternext() if (info := info_of(key, data))}
+    shelf.close()
+    return found
+
+
+async def test_a_rotation_without_a_restart_outlives_one(
+    tmp_path: Path, key_file: Callable[..., Path]
+) -> None:
+    """What was written under the new key is found by a daemon that never saw the old one."""
+    key, path = a_key(), key_file(OLD)
+    async with opened(Disk(tmp_path / "c", cipher=Cipher(path))) as disk:
+        before = disk.store._codec.cipher
+        assert before is not None
+        old = before.key_id
+        key_file(NEW)
+        await disk.until(lambda: before.key_id != old)
+        disk.store.put(key, an_entry(SECRET))
+    async with opened(Disk(tmp_path / "c", cipher=Cipher(path))) as disk:
+        assert disk.store.get(key, NOW) == as_stored(an_entry(SECRET))
+        assert disk.said(StoreSetAside) == []
+
+
+async def test_a_rotation_hides_nothing_from_a_purge(
+    tmp_path: Path, key_file: Callable[..., Path]
+) -> None:
+    """Tenants are called in the file as before, also when the old key has gone."""
+    async with opened(Disk(tmp_path / "c", cipher=Cipher(key_file(OLD)))) as disk:
+        for tenant in ("acme", "acme", "globex"):
+            disk.store.put(a_key(), an_entry(SECRET, tenant=tenant))
+    for keys in ((NEW, OLD), (NEW,)):
+        async with opened(Disk(tmp_path / "c", cipher=Cipher(key_file(*keys)))) as disk:
+            assert disk.store.stats().entries == 3
+    async with opened(Disk(tmp_path / "c", cipher=Cipher(key_file(NEW)))) as disk:
+        assert await disk.store.purge(Purge(tenant="acme")) == 2
+        assert disk.said(StoreSetAside) == []
+
+
+async def test_what_was_in_the_clear_goes(tmp_path: Path, key_file: Callable[..., Path]) -> None:
+    """Where entries are encrypted from now on, none of before is left to be read."""
+    key = a_key()
+    async with opened(Disk(tmp_path / "c")) as disk:
+        disk.store.put(key, an_entry(SECRET))
+        await disk.store.flush()
+        await disk.store.purge(Purge(tenant="acme"))
+        disk.store.put(key, an_entry(SECRET))
+    async with opened(Disk(tmp_path / "c", cipher=Cipher(key_file(OLD)))) as disk:
+        assert disk.store.get(key, NOW) is None
+        assert not any(SECRET in file.read_bytes() for file in disk.folder.iterdir())
+        disk.store.put(key, an_entry(SECRET))
+        await disk.store.flush()
+        assert disk.store.get(key, NOW) is not None
 
 
 def test_an_entry_cant_pass_for_another(key_file: Callable[..., Path]) -> None:

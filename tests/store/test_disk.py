@@ -4,14 +4,16 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sidecard.core.store import Purge, Store, StoreOpened
+from sidecard.core.store import Purge, Store, StoreChecking, StoreOpened
 from sidecard.store.disk import DiskStore
 from sidecard.store.keeper import Pace
 from sidecard.store.shelf import Shelf
+from sidecard.store.trees import info_of, minute_of
 from tests.store.conformance import (
     MAX_BYTES,
     NOW,
@@ -20,7 +22,7 @@ from tests.store.conformance import (
     an_entry,
     as_stored,
 )
-from tests.store.disk import Disk, opened
+from tests.store.disk import QUICK, Disk, opened
 
 
 class TestDiskStore(StoreConformance):
@@ -42,6 +44,18 @@ async def test_entries_survive_a_restart(tmp_path: Path) -> None:
         assert disk.notes == [StoreOpened(str(disk.data), 200)]
         for key, entry in entries.items():
             assert disk.store.get(key, NOW) == as_stored(entry)
+
+
+async def test_a_large_file_that_is_checked_is_told(tmp_path: Path) -> None:
+    """An operator sees why nothing is found for a while, and then that it is."""
+    key = a_key()
+    async with opened(Disk(tmp_path, max_bytes=80 << 20)) as disk:
+        disk.store.put(key, an_entry())
+    os.truncate(disk.data, 70 << 20)  # Pages behind the last one that counts.
+    async with opened(Disk(tmp_path, max_bytes=80 << 20)) as disk:
+        told = [StoreChecking(str(disk.data), 70 << 20), StoreOpened(str(disk.data), 1)]
+        assert disk.notes == told
+        assert disk.store.get(key, NOW) is not None
 
 
 async def test_what_is_put_while_it_opens_is_kept(tmp_path: Path) -> None:
@@ -98,12 +112,13 @@ async def test_what_is_long_expired_is_removed(tmp_path: Path) -> None:
         old, fresh = a_key(), a_key()
         disk.store.put(old, an_entry(expires_at=NOW + 10))
         disk.store.put(fresh, an_entry(expires_at=NOW + 1_000))
+        disk.store.put(a_key(), an_entry(expires_at=NOW + 9))
         await disk.store.flush()
-        disk.clock.step_wall(69)
-        await disk.store.flush()
-        assert disk.store.get(old, NOW) is not None
-        disk.clock.step_wall(2)
+        disk.clock.step_wall(69.5)
         await disk.until(lambda: disk.store.stats().expired == 1)
+        assert disk.store.get(old, NOW) is not None
+        disk.clock.step_wall(1)
+        await disk.until(lambda: disk.store.stats().expired == 2)
         assert disk.store.get(old, NOW) is None
         assert disk.store.get(fresh, NOW) is not None
 
@@ -124,6 +139,29 @@ async def test_what_is_used_stays(tmp_path: Path) -> None:
             await disk.touched()
         assert disk.store.stats().evicted > 800
         assert sum(disk.store.get(key, NOW) is not None for key in used) == 30
+
+
+async def test_what_was_used_is_known_after_a_restart(tmp_path: Path) -> None:
+    """Also what was used just before the end, whatever the pace of its notes."""
+    key = a_key()
+    async with opened(Disk(tmp_path, pace=replace(QUICK, touch_s=60))) as disk:
+        disk.store.put(key, an_entry())
+        await disk.store.flush()
+        disk.store.get(key, NOW + 600)
+    shelf = Shelf(tmp_path, map_bytes=MAX_BYTES)
+    with shelf.begin() as txn:
+        info = info_of(key, txn.get(key, b"", db=shelf.trees.info))
+    shelf.close()
+    assert info is not None
+    assert info.minute == minute_of(NOW + 600)
+
+
+async def test_a_purge_takes_what_lies_aside(tmp_path: Path) -> None:
+    """What is to be forgotten may be in it, whoever's it was."""
+    async with opened(Disk(tmp_path)) as disk:
+        (tmp_path / "data.mdb.aside-20260101T000000Z").write_bytes(b"the patient")
+        assert await disk.store.purge(Purge(tenant="acme")) == 0
+        assert disk.aside == []
 
 
 async def test_a_smaller_limit_is_kept_to(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +15,7 @@ from sidecard.core.store import Purge, StoreFailed, StoreOpened, StoreOut, Store
 from sidecard.store.keeper import Pace
 from tests.store.conformance import MAX_BYTES, NOW, a_key, an_entry
 from tests.store.disk import QUICK, Disk, full_disk, opened
+from tests.support.small_disk import remounted, small_disk
 
 SELDOM = Pace(gather_s=0.002, retry_s=0.02, look_s=30, tidy_s=30, touch_s=30)
 
@@ -50,6 +50,7 @@ async def test_a_full_disk_costs_new_entries_alone(tmp_path: Path) -> None:
             assert len(disk.said(StoreOut)) == 1, disk.notes
             stats = disk.store.stats()
             assert stats.dropped > 0
+            assert stats.written + stats.dropped == 120
             assert "File too large" in stats.why
             assert all(disk.store.get(key, NOW) for key in keys)
         await asyncio.sleep(0.05)
@@ -60,22 +61,17 @@ async def test_a_full_disk_costs_new_entries_alone(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB, where one can be mounted."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", os.fspath(folder)]
-    if shutil.which("mount") is None or subprocess.run(mounting, check=False).returncode:
-        pytest.skip("only root may mount")
-    yield folder
-    subprocess.run(["umount", os.fspath(folder)], check=True)  # noqa: S607  # as it was mounted
+    with small_disk(tmp_path / "small") as folder:
+        yield folder
 
 
-async def test_a_file_system_that_is_full_is_survived(small_disk: Path) -> None:
+async def test_a_file_system_that_is_full_is_survived(small: Path) -> None:
     """Twice what it holds is put: it says so once, reads on, and writes when there is room."""
-    ballast = small_disk / "ballast"
+    ballast = small / "ballast"
     ballast.write_bytes(bytes(1 << 20))
-    async with filled(small_disk / "cache") as (disk, keys):
+    async with filled(small / "cache") as (disk, keys):
         for _ in range(100):
             disk.store.put(a_key(), an_entry(os.urandom(40_000)))
             await disk.store.flush()
@@ -86,30 +82,24 @@ async def test_a_file_system_that_is_full_is_survived(small_disk: Path) -> None:
         await asyncio.sleep(0.05)
         assert await works(disk)
         assert all(disk.store.get(key, NOW) for key in keys)
-    async with opened(Disk(small_disk / "cache")) as disk:
+    async with opened(Disk(small / "cache")) as disk:
         assert disk.said(StoreSetAside) == []
         assert all(disk.store.get(key, NOW) for key in keys)
 
 
-async def test_a_file_system_that_is_read_only_at_the_start_is_waited_for(small_disk: Path) -> None:
+async def test_a_file_system_that_is_read_only_at_the_start_is_waited_for(small: Path) -> None:
     """The store is out and says so, the daemon serves, and it opens when it can."""
-    remounted(small_disk, "ro")
+    remounted(small, "ro")
     try:
-        async with opened(Disk(small_disk / "cache")) as disk:
+        async with opened(Disk(small / "cache")) as disk:
             disk.store.put(a_key(), an_entry())
             await disk.store.flush()
             assert "Read-only" in disk.store.stats().why
-            remounted(small_disk, "rw")
+            remounted(small, "rw")
             await disk.until(lambda: len(disk.said(StoreOpened)) == 1)
             assert await works(disk)
     finally:
-        remounted(small_disk, "rw")
-
-
-def remounted(folder: Path, how: str) -> None:
-    """Make it read-only or writable again."""
-    command = ["mount", "-o", f"remount,{how}", os.fspath(folder)]
-    subprocess.run(command, check=True)
+        remounted(small, "rw")
 
 
 async def test_a_disk_full_at_the_start_is_waited_for(tmp_path: Path) -> None:
@@ -240,11 +230,12 @@ async def test_what_is_no_data_file_is_set_aside(tmp_path: Path, what: str) -> N
 
 async def test_only_the_newest_is_kept_aside(tmp_path: Path) -> None:
     """Broken files don't fill the disk."""
-    for _ in range(3):
-        (tmp_path / "data.mdb").write_bytes(os.urandom(10_000))
-        async with opened(Disk(tmp_path)) as disk:
-            assert await works(disk)
-    assert len(disk.aside) == 1
+    (tmp_path / "data.mdb.aside-20260101T000000Z").write_bytes(b"broken long ago")
+    (tmp_path / "data.mdb.aside-20260102T000000Z").mkdir()
+    (tmp_path / "data.mdb").write_bytes(os.urandom(10_000))
+    async with opened(Disk(tmp_path)) as disk:
+        assert await works(disk)
+        assert [file.name for file in disk.aside] == ["data.mdb.aside-20260921T141320Z"]
 
 
 async def test_a_folder_that_cant_be_is_waited_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from sidecard.core.store import StoreSetAside
+from sidecard.store.cipher import Cipher
 from tests.store import victim
 from tests.store.conformance import NOW
 from tests.store.disk import Disk, opened
@@ -24,10 +25,10 @@ _FORKS: Final = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.store.victim"])
 
 
-def killed_while_writing(folder: Path, seed: int) -> None:
+def killed_while_writing(folder: Path, seed: int, key_file: Path | None) -> None:
     """Start the process, and kill it some hundredths of a second after it began to write."""
     ours, its = _FORKS.Pipe()
-    child = _FORKS.Process(target=victim.main, args=(folder, seed, its))
+    child = _FORKS.Process(target=victim.main, args=(folder, seed, key_file, its))
     child.start()
     assert ours.recv_bytes() == b"open"
     time.sleep(random.Random(seed).uniform(0.0, 0.06))  # noqa: S311
@@ -36,13 +37,19 @@ def killed_while_writing(folder: Path, seed: int) -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.timeout(300)
-async def test_what_a_killed_process_wrote_is_whole(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("kills", "encrypted"), [(KILLS, False), (KILLS // 10, True)])
+async def test_what_a_killed_process_wrote_is_whole(
+    tmp_path: Path, kills: int, *, encrypted: bool
+) -> None:
     """Kill -9 at any moment: the next start serves, and every entry that is found is right."""
-    most = 0
-    for seed in range(KILLS):
-        killed_while_writing(tmp_path, seed)
-        async with opened(Disk(tmp_path, max_bytes=MAX_BYTES)) as disk:
+    most, key_file, folder = 0, tmp_path / "key" if encrypted else None, tmp_path / "cache"
+    if key_file is not None:
+        key_file.write_text(os.urandom(32).hex())
+    for seed in range(kills):
+        killed_while_writing(folder, seed, key_file)
+        cipher = Cipher(key_file) if key_file is not None else None
+        async with opened(Disk(folder, max_bytes=MAX_BYTES, cipher=cipher)) as disk:
             assert disk.said(StoreSetAside) == []
             found = 0
             for number in range(KEYS):

@@ -92,6 +92,19 @@ def test_an_empty_shelf_makes_no_room(shelf: Shelf) -> None:
     assert space.purge(shelf, Purge(tenant="acme")) == 0
 
 
+def test_many_are_removed_from_a_full_map(tmp_path: Path) -> None:
+    """However many are to go at once, it takes no more of the map than a round, and no other."""
+    shelf, counts = Shelf(tmp_path, map_bytes=4 << 20), Counts()
+    while not counts.evicted:
+        records = [(a_key(), an_entry(), os.urandom(100)) for _ in range(200)]
+        Writer(4 << 20, counts).write(shelf, records, NOW)
+    with shelf.begin() as txn, txn.cursor(shelf.trees.info) as cursor:
+        keys = list(cursor.iternext(values=False))
+    assert shelf.remove(keys[::2]) == len(keys[::2]) > 2_000
+    assert all(shelf.read(key) for key in keys[1::2])
+    shelf.close()
+
+
 def test_values_of_all_sizes_come_and_go(shelf: Shelf) -> None:
     """Gaps between large values don't fill the map: each finds its place."""
     counts = Counts()

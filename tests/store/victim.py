@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sidecard.core.clock import SystemClock
 from sidecard.core.store import Entry
+from sidecard.store.cipher import Cipher
 from sidecard.store.disk import DiskStore
 from sidecard.store.keeper import Pace
 
@@ -32,15 +33,22 @@ def entry_of(number: int, version: int) -> Entry:
     return Entry(head + body, f"tenant {number % 5}", "default", 1e9, 4e9)
 
 
-def main(folder: Path, seed: int, opened: Connection) -> None:
+def main(folder: Path, seed: int, key_file: Path | None, opened: Connection) -> None:
     """Write as the seed says, after having told that the store is open."""
-    asyncio.run(_write(folder, random.Random(seed), opened))  # noqa: S311
+    cipher = None if key_file is None else Cipher(key_file)
+    asyncio.run(_write(folder, random.Random(seed), cipher, opened))  # noqa: S311
 
 
-async def _write(folder: Path, chance: random.Random, opened: Connection) -> None:
-    pace = Pace(gather_s=0.001, tidy_s=0.01, touch_s=0.01)
+async def _write(
+    folder: Path, chance: random.Random, cipher: Cipher | None, opened: Connection
+) -> None:
     store = DiskStore(
-        folder, max_bytes=MAX_BYTES, clock=SystemClock(), say=lambda _: None, pace=pace
+        folder,
+        max_bytes=MAX_BYTES,
+        clock=SystemClock(),
+        say=lambda _: None,
+        cipher=cipher,
+        pace=Pace(gather_s=0.001, tidy_s=0.01, touch_s=0.01),
     )
     await store.flush()
     opened.send_bytes(b"open")
