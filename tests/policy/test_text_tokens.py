@@ -10,18 +10,19 @@ from statistics import mean
 
 import pytest
 
-from sidecard.policy.estimate import MARGIN, Guess
-from sidecard.policy.text_tokens import text_tokens
+from sidecard.policy.estimate import MARGIN, MOST_MADE_UP, Guess
+from sidecard.policy.text_tokens import breaks, text_tokens
 
 HERE = Path(__file__).parent
 COUNTS: dict[str, dict[str, int]] = json.loads((HERE / "token_counts.json").read_text())
+MADE_UP: dict[str, dict[str, int]] = json.loads((HERE / "token_counts_made_up.json").read_text())
 GENERATIONS = ("3.0", "4.8")
 CJK = {"chinese", "chinese_traditional", "japanese", "korean"}
 CODE = {"python", "typescript", "rust", "sql", "json", "yaml", "html"}
 
 
-def guess(name: str) -> Guess:
-    text = (HERE / f"texts/{name}.txt").read_text(encoding="utf-8")
+def guess(name: str, folder: str = "texts") -> Guess:
+    text = (HERE / f"{folder}/{name}.txt").read_bytes().decode()
     return Guess([{"role": "user", "content": [{"type": "text", "text": text}]}], {})
 
 
@@ -36,6 +37,13 @@ def test_no_text_has_more_than_the_most(name: str, generation: str) -> None:
     """With its margin the guess is never below the count, in any language, code or data."""
     assert guess(name).most(1.0) >= COUNTS[name][generation]
     assert guess(name).expected * (1 + MARGIN) <= 3 * COUNTS[name][generation]
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_no_text_at_all_has_many_more_than_the_most(name: str) -> None:
+    """Letters by chance, rare Han, white space that alternates: what is made to have many."""
+    most = guess(name, "texts_made_up").most(1.0)
+    assert max(MADE_UP[name].values()) <= MOST_MADE_UP * most
 
 
 def test_the_guess_is_near() -> None:
@@ -53,7 +61,17 @@ def test_the_guess_is_near() -> None:
 
 def test_every_text_has_its_count() -> None:
     """The counts are of the texts that there are."""
-    assert {path.stem for path in (HERE / "texts").glob("*.txt")} == COUNTS.keys()
+    for folder, counts in (("texts", COUNTS), ("texts_made_up", MADE_UP)):
+        assert {path.stem for path in (HERE / folder).glob("*.txt")} == counts.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("two words\nand a line", 0), ("def a():\n    b\n    c", 2), ("\n " * 50, 50), ("\t\t", 2)],
+)
+def test_white_space_that_alternates_is_seen(text: str, found: int) -> None:
+    """Where it stands before words or in runs it is no token of its own."""
+    assert breaks(text) == found
 
 
 @pytest.mark.parametrize(
