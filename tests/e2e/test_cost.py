@@ -120,6 +120,9 @@ async def test_no_price_is_no_cost(sim: Simulator, caller: Caller, ask: Ask) -> 
     sim.play(Script.of({"fault": "odd", "what": ["missing_usage"]}))
     assert not (await ask(caller, "")).HasField("cost_nano_usd")
     assert not (await ask(caller, "claude-tomorrow-9")).HasField("cost_nano_usd")
+    for count in (10**18, -5):
+        sim.play(Script.of({"fault": "none", "usage": {**BARE, "input_tokens": count}}))
+        assert not (await ask(caller, "")).HasField("cost_nano_usd")
 
 
 @pytest.mark.parametrize("ask", WAYS)

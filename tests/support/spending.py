@@ -51,7 +51,7 @@ class Bills:
     @staticmethod
     def _settle(attempt: Attempt, outcome: Outcome) -> None:
         attempt.usage = usage = outcome.usage
-        if outcome.ending is Ending.COMPLETED and usage is not None:
+        if outcome.ending is Ending.COMPLETED and usage is not None and usage.certain:
             attempt.cost_nano_usd = usage.input_tokens + usage.output_tokens
 
 
