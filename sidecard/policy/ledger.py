@@ -16,7 +16,7 @@ from sidecard.policy.account import Account, Slot
 from sidecard.policy.accounts import Accounts
 from sidecard.policy.budget import Amounts, Beyond, Budget, Facts, Unit
 
-THRESHOLDS: Final = (100, 80, 50)
+THRESHOLDS: Final = (50, 80, 100)
 _MOST: Final = 10_000
 
 
@@ -90,7 +90,7 @@ class Crossed(NamedTuple):
 class Ledger:
     """All accounts. Safe to share within one event loop.
 
-    `crossed` is told each threshold once in a window, of several at once the highest.
+    `crossed` is told each threshold once in a window, of several at once the lowest first.
     `counts_unpriced`: an attempt without a price has no room in a budget of dollars;
     else such a budget takes it for free.
     """
@@ -152,8 +152,8 @@ class Ledger:
                 elif own.used + (need or 0) > budget.limit:
                     at, left = own.room_at(need or 0, budget.limit), budget.limit - own.used
                     refusals.append(Refusal(budget, own.values, need, left, at))
-                    if at is not None and not own.reserved:
-                        self._tell(budget, own, 100)
+                    if at is not None and not own.reserved and own.spent * 5 >= budget.limit * 4:
+                        self._tell(budget, own, 100)  # As near to it as these calls come.
             charges.append(Charge(budget, own, slot, need or 0))
         if refusals:
             return max(refusals, key=_weight)
@@ -230,9 +230,10 @@ class Ledger:
                 yield Standing(books.budget, own.values, own.spent, own.reserved, resets)
 
     def _tell(self, budget: Budget, own: Account, percent: int) -> None:
-        reached = next((t for t in THRESHOLDS if t <= percent), 0)
-        if own.tell(reached) < reached:
-            self._crossed(Crossed(budget, own.values, reached, own.spent))
+        told = own.tell(max([t for t in THRESHOLDS if t <= percent], default=0))
+        for reached in THRESHOLDS:
+            if told < reached <= percent:
+                self._crossed(Crossed(budget, own.values, reached, own.spent))
 
     def __repr__(self) -> str:
         accounts = sum([len(books.found) for books in self._books])

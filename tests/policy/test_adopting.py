@@ -248,7 +248,10 @@ def test_of_another_limit_the_thresholds_are_told_anew() -> None:
     spend(ledger, 100)
     ledger.adopt([dataclasses.replace(a_budget(), limit=1_000)], WALL, counts_unpriced=True)
     spend(ledger, 400)
-    assert [(crossed.percent, crossed.spent) for crossed in told] == [(100, 100), (50, 500)]
+    assert [(crossed.percent, crossed.spent) for crossed in told] == [
+        *[(50, 100), (80, 100), (100, 100)],
+        (50, 500),
+    ]
 
 
 # --- Retry budget ----------------------------------------------------------------------------
