@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from sidecard.core.ledger import Balance
 from sidecard.policy.account import Account, Slot
-from sidecard.policy.accounts import Accounts
+from sidecard.policy.accounts import OTHERS, Accounts
 from sidecard.policy.budget import Amounts, Beyond, Budget, Facts, Unit
 
 THRESHOLDS: Final = (50, 80, 100)
@@ -207,6 +207,29 @@ class Ledger:
             own.tell(max([t for t in THRESHOLDS if t <= percent], default=0))
         self.foreign += foreign
         return foreign
+
+    def give_back(self, amounts: Iterable[Balance]) -> list[Balance]:
+        """Take for unspent what was loaded as spent; return what changed."""
+        changed: list[Balance] = []
+        known = self._by_identity | self._retired
+        for amount in amounts:
+            books = known.get(amount.identity)
+            if books is None:
+                changed += self._forgive(amount)
+                continue
+            shared = (OTHERS,) * len(amount.values)
+            own = books.found.get(amount.values) or books.found.get(shared)
+            if own is not None and (slot := own.give_back(amount.start, amount.spent)):
+                changed.append(_balance(books.budget, own, slot))
+        return changed
+
+    def _forgive(self, amount: Balance) -> Iterator[Balance]:
+        """Take it for unspent in a budget that there isn't now."""
+        for place, kept in enumerate(self.foreign):
+            if kept[:3] == amount[:3]:
+                left = kept._replace(spent=max(kept.spent - amount.spent, 0))
+                self.foreign[place] = left
+                yield left
 
     def balances(self) -> Iterator[Balance]:
         """Yield all that is known, to be kept."""
