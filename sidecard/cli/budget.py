@@ -100,7 +100,9 @@ def _account(account: Document) -> tuple[str, ...]:
         share = f"{100 * spent / limit:.0f} %" if limit else "-"
     return (
         cell(account.get("budget")),
-        " ".join(map(cell, of)) if isinstance(of, list) and of else cell(account.get("scope")),
+        " ".join([cell(value) or "(none)" for value in of])
+        if isinstance(of, list) and of
+        else cell(account.get("scope")),
         cell(account.get("window")),
         *[_amount(unit, account.get(name)) for name in ("limit", "spent", "reserved", "left")],
         share,
