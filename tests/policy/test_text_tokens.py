@@ -1,7 +1,7 @@
 """The guess at a text's tokens against reference counts, of two generations of models.
 
 The counts are ctok's (`scripts/tokens.py`); none of these texts was among those it was fitted to.
-`pytest -s` prints how far off it is for each.
+docs/budgets.md has how far off it is for each: `python -m tests.policy.test_text_tokens` writes it.
 """
 
 import json
@@ -14,6 +14,8 @@ from sidecard.policy.estimate import MARGIN, MOST_MADE_UP, Guess
 from sidecard.policy.text_tokens import breaks, text_tokens
 
 HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs/budgets.md"
+MARKS = "<!-- estimates -->\n", "\n<!-- /estimates -->"
 COUNTS: dict[str, dict[str, int]] = json.loads((HERE / "token_counts.json").read_text())
 MADE_UP: dict[str, dict[str, int]] = json.loads((HERE / "token_counts_made_up.json").read_text())
 GENERATIONS = ("3.0", "4.8")
@@ -29,6 +31,17 @@ def guess(name: str, folder: str = "texts") -> Guess:
 def off(name: str, generation: str) -> float:
     """Return by what share the guess is above the count (or below it, when negative)."""
     return guess(name).expected / COUNTS[name][generation] - 1
+
+
+def report() -> str:
+    """Return the figures as a table, the means last."""
+    rows = {name: [name] for name in COUNTS}
+    rows |= {"mean of CJK": sorted(CJK), "mean of code and data": sorted(CODE)}
+    lines = ["| Text | up to 4.6 | since 4.8 |", "|---|---:|---:|"]
+    for title, names in {**rows, "**mean of all**": list(COUNTS)}.items():
+        shares = [mean([off(name, each) for name in names]) for each in GENERATIONS]
+        lines.append(f"| {title.replace('_', ' ')} | {shares[0]:+.0%} | {shares[1]:+.0%} |")
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -49,14 +62,16 @@ def test_no_text_at_all_has_many_more_than_the_most(name: str) -> None:
 def test_the_guess_is_near() -> None:
     """For the current models it is within a third for each text, and within a tenth on average."""
     table = {name: [off(name, generation) for generation in GENERATIONS] for name in COUNTS}
-    print()  # noqa: T201  # the report that `-s` shows
-    for name, (older, newer) in table.items():
-        print(f"{name:20} {older:+7.0%} (3.0) {newer:+7.0%} (4.8)")  # noqa: T201
     current = [shares[1] for shares in table.values()]
     assert max(map(abs, current)) < 0.35
     assert abs(mean(current)) < 0.1
     for kind in (CJK, CODE):
         assert abs(mean([table[name][1] for name in kind])) < 0.15
+
+
+def test_the_page_says_how_near() -> None:
+    """docs/budgets.md has these figures."""
+    assert report() in PAGE.read_text(encoding="utf-8")
 
 
 def test_every_text_has_its_count() -> None:
@@ -81,3 +96,9 @@ def test_every_character_counts_and_none_breaks_it(text: str) -> None:
     """Whatever it is made of, twice the text has twice the tokens, and some text has some."""
     assert (text_tokens(text) > 0) == bool(text)
     assert text_tokens(text * 2) == pytest.approx(2 * text_tokens(text))
+
+
+if __name__ == "__main__":
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    after = rest.partition(MARKS[1].strip())[2]
+    PAGE.write_text(f"{before}{MARKS[0]}{report()}{MARKS[1]}{after}", encoding="utf-8")
