@@ -45,6 +45,9 @@ bench: $(DEV) ## Measure speed and size against the floors
 soak: $(DEV) ## Twenty minutes of mixed load, faults, reloads and key rotations (SOAK_S=60: shorter)
 	@$(PY) -m tests.soak
 
+kills: $(DEV) ## Kill the daemon 200 times, and hold its ledger against the upstream's books (5 minutes)
+	@SIDECARD_TEST_KILLS=$${KILLS:-200} $(PY) -m pytest -q -s tests/chaos/test_budget.py
+
 ##@ Work on it
 
 check: lint types contract manifests image-dry-run lock-check ## Run every check but the tests (needs npm)
@@ -132,5 +135,5 @@ $(BUF): tools/package.json tools/package-lock.json
 	@cd tools && npm ci --ignore-scripts --no-update-notifier --loglevel=error --no-audit --no-fund
 	@touch $@
 
-.PHONY: help run test test-clients bench soak check format lint types contract manifests image \
+.PHONY: help run test test-clients bench soak kills check format lint types contract manifests image \
     image-pin image-dry-run proto proto-release lock lock-check dist clean

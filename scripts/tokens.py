@@ -1,4 +1,7 @@
-"""Count the reference texts of tests/policy/texts by ctok, into tests/policy/token_counts.json.
+"""Count the reference texts of tests/policy by ctok, into JSON beside them.
+
+`texts/` are texts as people and programs write them; `texts_made_up/` are there to have as many
+tokens for what they are made of as can be.
 
     uv run --no-project --python 3.12 --with ctok==1.3.0 scripts/tokens.py
 
@@ -17,16 +20,14 @@ GENERATIONS = ("3.0", "4.8")
 
 
 def main() -> None:
-    """Write the file anew."""
-    counts = {
-        path.stem: {
-            generation: token_count(path.read_text(encoding="utf-8"), generation)
-            for generation in GENERATIONS
+    """Write the files anew."""
+    for folder, file in (("texts", "token_counts"), ("texts_made_up", "token_counts_made_up")):
+        texts = {p.stem: p.read_bytes().decode() for p in sorted((HERE / folder).glob("*.txt"))}
+        counts = {
+            name: {generation: token_count(text, generation) for generation in GENERATIONS}
+            for name, text in texts.items()
         }
-        for path in sorted((HERE / "texts").glob("*.txt"))
-    }
-    text = json.dumps(counts, indent=2)
-    (HERE / "token_counts.json").write_text(f"{text}\n", encoding="utf-8")
+        (HERE / f"{file}.json").write_text(f"{json.dumps(counts, indent=2)}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

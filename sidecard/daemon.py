@@ -18,6 +18,7 @@ from sidecard.config.schema import Config
 from sidecard.config.simulate import Upstream as Means
 from sidecard.core.clock import SystemClock
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.ledger import LeftOpen
 from sidecard.fronts import Behind, Fronts
 from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
@@ -105,7 +106,16 @@ class Running:
         """Return the servers, to which `configure` puts what is next."""
         calls, clock = self._calls, self.state.clock
         hits = Shortcut(self.state.answers, sink=calls, alike=calls.alike, clock=clock)
-        return Fronts(self.behind, hits=hits, sink=self.later.to(self.metrics.rpc), reload=reload)
+        return Fronts(
+            self.behind,
+            hits=hits,
+            sink=self.later.to(self.metrics.rpc),
+            reload=reload,
+            release=self._release_left,
+        )
+
+    async def _release_left(self) -> LeftOpen:
+        return await self.state.release_left()
 
     def configure(self, config: Config, fronts: Fronts) -> None:
         """Put another configuration into force for the calls that come."""

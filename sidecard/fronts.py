@@ -10,7 +10,7 @@ from sidecard.core.call import Route
 from sidecard.core.handler import Handler
 from sidecard.core.ports import Hits
 from sidecard.policy.intake import Intake
-from sidecard.server.admin_service import AdminServicer, Reload
+from sidecard.server.admin_service import AdminServicer, Release, Reload
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
@@ -50,7 +50,9 @@ class Fronts:
     Raises `BadTokens` and `Misconfigured` for files that are no good.
     """
 
-    def __init__(self, behind: Behind, *, hits: Hits, sink: RpcSink, reload: Reload) -> None:
+    def __init__(
+        self, behind: Behind, *, hits: Hits, sink: RpcSink, reload: Reload, release: Release
+    ) -> None:
         config, state = behind.config, behind.state
         callers = _callers(config)
         self._servicer = GenerationServicer(
@@ -66,7 +68,7 @@ class Fronts:
             trace_share=config.traces.share,
         )
         tls = _tls(config)
-        orders = _orders(config, state, self._servicer, reload)
+        orders = _orders(config, state, self._servicer, reload, release)
         total_s = config.timeouts.total_s
         self.grpc = GrpcServer(self._servicer, config.listen, orders, tls, total_s=total_s)
         self.http = _http(behind, sink=sink, callers=callers, tls=tls)
@@ -142,7 +144,11 @@ def _http(
 
 
 def _orders(
-    config: Config, state: State, servicer: GenerationServicer, reload: Reload
+    config: Config,
+    state: State,
+    servicer: GenerationServicer,
+    reload: Reload,
+    release: Release,
 ) -> AdminServicer | None:
     """Return who takes the operator's orders, None where nobody could tell who that is."""
     if not config.listen.orders:
@@ -163,4 +169,11 @@ def _orders(
         state.answers.forget()
         servicer.recall.forget()
 
-    return AdminServicer(state.store, token=token, clock=state.clock, forget=forget, reload=reload)
+    return AdminServicer(
+        state.store,
+        token=token,
+        clock=state.clock,
+        forget=forget,
+        reload=reload,
+        release=release,
+    )

@@ -16,6 +16,7 @@ from sidecard.config.resilience import Admission
 from sidecard.config.schema import Config
 from sidecard.core.call import Call, LastResort, Mode, Route, Structured, Target
 from sidecard.core.clock import Clock
+from sidecard.core.ledger import LeftOpen
 from sidecard.core.note import BreakerChanged, BudgetCrossed
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store
@@ -168,6 +169,10 @@ class State:
         tokens = estimator.upper(call, model) + call.parameters["max_tokens"]
         cost = worst_case(call, model, prices=self.prices, estimator=estimator)
         return Amounts(cost, tokens)
+
+    async def release_left(self) -> LeftOpen:
+        """Take for unspent what processes that died left open; raises `LedgerFailed`."""
+        return await self.book.release_left(self.ledger.give_back) if self.book else LeftOpen()
 
     def usual_s(self, target: str) -> float | None:
         """Return the 95th percentile of a target's first-event times, None until it is known."""

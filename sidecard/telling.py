@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecard.config.reloads import Reloads
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.ledger import LeftOpen
 from sidecard.core.store import StoreStats
 from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
@@ -106,10 +107,12 @@ def budgets(state: State) -> JsonObject:
     `why` says what keeps the ledger from being written, "" when nothing does.
     """
     wall = state.clock.wall()
+    left = state.book.left_open if state.book else LeftOpen()
     found = nearest(state.ledger, wall, _MOST_TOLD)
     return {
         "why": state.book.why if state.book else "",
         "open": state.ledger.open,
+        "left_open": left._asdict(),
         "accounts": [told(standing, wall) for standing in found],
     }
 

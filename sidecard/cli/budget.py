@@ -1,11 +1,17 @@
-"""`sidecard budget`: what is spent of each budget, what attempts hold, and when it resets."""
+"""`sidecard budget`: what is spent of each budget, what attempts hold, and when it resets.
+
+`sidecard budget release` gives back what a process that was killed left open.
+"""
 
 import argparse
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sidecard.cli import show
+from sidecard.cli import operator, show
 from sidecard.cli.show import Document, cell, duration, section, table
+
+if TYPE_CHECKING:
+    from sidecard_client.operator import Operator
 
 NANO: Final = 1_000_000_000
 
@@ -13,10 +19,18 @@ NANO: Final = 1_000_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     show.add_arguments(parser)
+    commands = parser.add_subparsers(dest="what", metavar="release")
+    told = "give back what killed processes left open; needs the operator's token"
+    operator.add_arguments(commands.add_parser("release", help=told, description=told))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask and print; return 0, 1 when nobody answers so, 2 for an address that is none."""
+    """Ask and print, or give the order.
+
+    Return 0, 1 when nobody answers so, 2 for an address that is none, or without a token.
+    """
+    if arguments.what == "release":
+        return operator.order(arguments, _released)
     return show.show(arguments, part=lambda found: section(found, "budgets"), lines=told)
 
 
@@ -25,6 +39,7 @@ def told(budgets: Document, most: int | None = None) -> Iterator[str]:
     if why := budgets.get("why"):
         yield f"the ledger can't be written: {cell(why)}"
         yield ""
+    yield from _left_open(budgets.get("left_open"))
     accounts = counted(budgets)
     if not accounts:
         yield "no budget counts anything yet; budgets.limits configures them"
@@ -49,6 +64,20 @@ def told(budgets: Document, most: int | None = None) -> Iterator[str]:
         yield f"{len(accounts) - len(shown)} more, which have more left: sidecard budget"
 
 
+def _released(daemon: "Operator") -> list[str]:
+    done = daemon.release_left_open()
+    return [f"released {done.attempts} attempts, ${done.nano_usd / NANO:,.4f}"]
+
+
+def _left_open(left: object) -> Iterator[str]:
+    """Yield what is taken for spent because a process was killed."""
+    if isinstance(left, dict) and left.get("attempts"):
+        cost = _amount("nano_usd", left.get("nano_usd"))
+        yield f"{cell(left['attempts'])} attempts that killed processes left open are in SPENT"
+        yield f"with all that they may have cost, {cost}: sidecard budget release gives it back"
+        yield ""
+
+
 def _left(account: Document) -> float:
     """Return which share of an account is left; what isn't known comes first."""
     limit, left = account.get("limit"), account.get("left")
@@ -71,7 +100,9 @@ def _account(account: Document) -> tuple[str, ...]:
         share = f"{100 * spent / limit:.0f} %" if limit else "-"
     return (
         cell(account.get("budget")),
-        " ".join(map(cell, of)) if isinstance(of, list) and of else cell(account.get("scope")),
+        " ".join([cell(value) or "(none)" for value in of])
+        if isinstance(of, list) and of
+        else cell(account.get("scope")),
         cell(account.get("window")),
         *[_amount(unit, account.get(name)) for name in ("limit", "spent", "reserved", "left")],
         share,

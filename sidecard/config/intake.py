@@ -82,7 +82,8 @@ class Input(Section):
         (),
         description="What is replaced by its name, as `[email]`, in texts before they are sent, "
         "and before they are looked up in the cache: `email`, `card`, `key`, or a name of "
-        "`redaction.patterns`. Pictures and files are sent as they are.",
+        "`redaction.patterns`. Texts are those of messages, instructions, tools and metadata, and "
+        "what tools were called with; pictures, files and `output_schema` are sent as they are.",
     )
 
 

@@ -110,16 +110,17 @@ class ModelPrice(TokenPrices):
 class PriceList(Section):
     """What calls cost: from a list that comes with the daemon, or as set here.
 
-    The list has the prices of Anthropic's own API; no other `upstream.sdk_client` takes it.
+    The list has the prices of Anthropic's own API; no other `upstream.sdk_client` takes it, so that
+    theirs have to be set.
     What a simulated answer would have cost is counted in the same way.
     """
 
     unknown: Literal["auto", "refuse", "allow"] = Field(
-        "auto",
-        description="What becomes of a call to a model whose price isn't known. `refuse`: it is "
-        "refused, and such a target of a route is a mistake. `allow`: it is made, its cost is "
-        "told as unknown, and no limit in dollars counts it. `auto`: it is made, unless a limit "
-        "in dollars would have to count it.",
+        "refuse",
+        description="What becomes of a call to a model whose price isn't known, as one that is "
+        "newer than this version. `refuse`: it is refused, and such a target of a route is a "
+        "mistake; set its price in `models`. `auto`: it is made, and its cost told as unknown, "
+        "unless a limit in dollars would have to count it. `allow`: no such limit counts it.",
     )
     models: Mapping[ModelPattern, ModelPrice] = Field(
         {},

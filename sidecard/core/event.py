@@ -55,7 +55,7 @@ class Usage:
     `apart` is what the request used beside all that, as for compaction or an advisor:
     the model, empty for the one that was asked, and its usage.
     `raw` is the upstream's own usage object.
-    Counts are never negative.
+    Counts are never negative. `odd`: one that was told can't be one, and isn't in them.
     """
 
     input_tokens: int = 0
@@ -66,6 +66,13 @@ class Usage:
     web_search_requests: int = 0
     raw: JsonObject = field(default_factory=dict)
     apart: tuple[tuple[str, "Usage"], ...] = ()
+    odd: bool = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether it can be taken for what was used: no request reads nothing at all."""
+        read = self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        return read > 0 and not self.odd
 
 
 NO_USAGE: Final = Usage()

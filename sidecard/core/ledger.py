@@ -98,6 +98,13 @@ class Holding(NamedTuple):
     used: Used
 
 
+class LeftOpen(NamedTuple):
+    """What processes that died left open: so many attempts, and what they may have cost."""
+
+    attempts: int = 0
+    nano_usd: int = 0
+
+
 class UsageQuery(NamedTuple):
     """Which use is asked for: from a moment of the wall clock on, by some of `Used`'s names."""
 
@@ -140,6 +147,9 @@ LedgerSink: TypeAlias = Callable[[LedgerNote], None]
 Merge: TypeAlias = Callable[[Sequence[Balance]], Iterable[Balance]]
 """Takes what was kept, and returns all that is to be kept. Called in the event loop."""
 
+GiveBack: TypeAlias = Callable[[Sequence[Balance]], Iterable[Balance]]
+"""Takes what wasn't spent, and returns the accounts' new balances. Called in the event loop."""
+
 
 class LedgerFailed(Exception):
     """The book can't be written or read now: the text says why."""
@@ -149,11 +159,24 @@ class Book(Protocol):
     """Keeps what was spent. Everything is called from the event loop's thread.
 
     `why` says what keeps it from taking entries, "" when nothing does.
+    `left_open` is what is taken for spent of processes that died, as nobody knows better.
     """
 
     @property
     def why(self) -> str:
         """Say what is wrong."""
+        ...
+
+    @property
+    def left_open(self) -> LeftOpen:
+        """Say what may be released."""
+        ...
+
+    async def release_left(self, give_back: "GiveBack") -> LeftOpen:
+        """Take it for unspent, in the accounts by `give_back`; raises `LedgerFailed`.
+
+        A process that is killed meanwhile takes it for spent, and has nothing left to release.
+        """
         ...
 
     async def reserved(self, holding: Holding) -> None:

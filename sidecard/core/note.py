@@ -119,6 +119,8 @@ class Shed:
 class BudgetCrossed:
     """So many percent of a budget are spent: noted once in a window for each of its accounts.
 
+    A hundred are noted, too, when eighty are spent and what comes next doesn't fit.
+
     `of` is the account's, such as a tenant, empty where there is one for all;
     `spent` and `limit` are amounts in words.
     """

@@ -10,7 +10,8 @@ What comes back of a reservation when an attempt ends:
   status, or it was never reached;
 - what it didn't use, when its answer is whole and says what it used;
 - nothing in every other case: a stream that broke or was left in the middle, a timeout,
-  an answer without usage. The upstream may have billed more than it could report.
+  an answer without usage, or with one that can't be true.
+  The upstream may have billed more than it could report.
 """
 
 from collections.abc import Awaitable, Callable
@@ -167,7 +168,7 @@ class Spend:
         worst = reservation.worst
         cost = None if attempt is None else attempt.cost_nano_usd
         usage = None if attempt is None else attempt.usage
-        known = usage is not None and (whole or cost is not None)
+        known = usage is not None and (cost is not None or (whole and usage.certain))
         tokens = tokens_of(usage) if usage is not None and known else worst.tokens
         balances = self._ledger.settle(reservation, Amounts(cost, tokens))
         charged = (worst.nano_usd or 0) if cost is None else cost
@@ -189,15 +190,16 @@ def tokens_of(usage: Usage) -> int:
 
 
 def _used(call: Call, usage: Usage, nano_usd: int, guessed: int) -> Used:
+    steps = [usage, *[apart for _, apart in usage.apart]]  # The cost is of all of them, too.
     return Used(
         call.tenant,
         call.route.name,
         call.target.name,
         guessed=guessed,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+        input_tokens=sum([step.input_tokens for step in steps]),
+        output_tokens=sum([step.output_tokens for step in steps]),
+        cache_read_tokens=sum([step.cache_read_tokens for step in steps]),
+        cache_write_tokens=sum([step.cache_write_tokens for step in steps]),
         nano_usd=nano_usd,
     )
 

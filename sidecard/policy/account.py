@@ -100,6 +100,13 @@ class Account:
             self.reserved -= reserved
             self.spent += spent
 
+    def give_back(self, start: int, amount: int) -> Slot | None:
+        """Take so much of what was spent for unspent; return its slot, None if it is forgotten."""
+        slot = self._slots.get(start)
+        if slot is not None:
+            self.settle(slot, 0, -min(amount, slot.spent))
+        return slot
+
     def slots(self) -> Iterator[Slot]:
         """Yield all that is known, the oldest first."""
         yield from self._slots.values()

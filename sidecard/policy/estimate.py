@@ -10,12 +10,14 @@ from typing import Final
 
 from sidecard.core import jsonio
 from sidecard.core.jsonio import JsonObject
-from sidecard.policy.text_tokens import text_tokens
+from sidecard.policy.text_tokens import breaks, text_tokens
 
 MARGIN: Final = 0.4
 """How much more than guessed any language, code or data that was measured turned out to be: 34 %
-at most. What is none of these, as letters by chance or Han from dictionaries, is up to 2.7 times
-the guess."""
+at most."""
+MOST_MADE_UP: Final = 3.0
+"""How many times `Guess.most` a text may have that is none of these, as letters by chance, Han from
+dictionaries or white space of alternating kinds. Each was made to have as much as can be."""
 
 _CACHED: Final = "cache_control"
 _PER_MESSAGE: Final = 8
@@ -44,10 +46,11 @@ class Guess:
     `caches` says whether any of it is to be written to the upstream's prompt cache.
     """
 
-    __slots__ = ("_files", "_files_most", "caches", "text")
+    __slots__ = ("_breaks", "_files", "_files_most", "caches", "text")
 
     def __init__(self, messages: Sequence[JsonObject], parameters: Mapping[str, object]) -> None:
         self._files = self._files_most = 0.0
+        self._breaks = 0
         self.text: float = _PER_MESSAGE * len(messages)
         self.caches = _CACHED in parameters
         todo: list[object] = [message["content"] for message in messages]
@@ -76,18 +79,28 @@ class Guess:
         """What the question has on average, if nothing better was learned."""
         return self.text + self._files
 
+    @property
+    def text_most(self) -> float:
+        """What its text has at most, if it is any that was measured."""
+        return self.text * (1 + MARGIN) + self._breaks
+
     def most(self, lift: float) -> int:
         """Return what it has at most, where texts were seen to have `lift` times that."""
-        return ceil(self.text * (1 + MARGIN) * lift + self._files_most)
+        return ceil(self.text_most * lift + self._files_most)
+
+    def _add(self, text: str) -> None:
+        self.text += text_tokens(text)
+        self._breaks += breaks(text)
 
     def _take(self, value: object, todo: list[object]) -> None:
         if isinstance(value, str):
-            self.text += text_tokens(value)
+            self._add(value)
         elif isinstance(value, dict):
             text = value.get("text")
             if len(value) == _PLAIN_KEYS and isinstance(text, str):
                 # Most blocks by far are plain text, and needn't be taken apart.
-                self.text += _PLAIN + text_tokens(text)
+                self.text += _PLAIN
+                self._add(text)
             else:
                 self._block(value, todo)
         elif isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecard.core.call import Call
 from sidecard.core.event import Usage
-from sidecard.policy.estimate import MARGIN, Guess, Ratio
+from sidecard.policy.estimate import MOST_MADE_UP, Guess, Ratio
 from sidecard.policy.keyed import Keyed
 from sidecard.policy.schema_form import parameters_of
 
@@ -20,8 +20,6 @@ _FRAME: Final = 20
 """What the API adds to any question, at most."""
 _KEPT: Final = 0.99
 """What is left of a lift after each call that didn't need it."""
-_MOST_LIFT: Final = 8.0
-"""No text has more tokens than bytes, or so: beyond this it wasn't the question that was billed."""
 
 
 class _Learned:
@@ -37,7 +35,9 @@ class _Learned:
 class Estimator:
     """State: what was learned, for each model. Safe to share within one event loop.
 
-    `upper` is never below what any text has that `MARGIN` was measured on.
+    `upper` is never below what any text has that `MARGIN` was measured on, and no text at all has
+    more than `MOST_MADE_UP` times that. Nor is it lifted further: beyond that it wasn't the
+    question that was billed, and one tenant's odd texts mustn't take all room from the others.
     A file's tokens are an assumption: those of a document that only the upstream can read, too.
     """
 
@@ -70,7 +70,7 @@ class Estimator:
             return
         learned = self._models(model)
         learned.usual.note(actual, guess.text)
-        needed = min((actual - _FRAME) / (guess.text * (1 + MARGIN)), _MOST_LIFT)
+        needed = min((actual - _FRAME) / guess.text_most, MOST_MADE_UP)
         learned.lift = max(1.0, needed, 1.0 + (learned.lift - 1.0) * _KEPT)
 
     def status(self) -> dict[str, object]:

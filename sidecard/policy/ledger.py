@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from sidecard.core.ledger import Balance
 from sidecard.policy.account import Account, Slot
-from sidecard.policy.accounts import Accounts
+from sidecard.policy.accounts import OTHERS, Accounts
 from sidecard.policy.budget import Amounts, Beyond, Budget, Facts, Unit
 
-THRESHOLDS: Final = (100, 80, 50)
+THRESHOLDS: Final = (50, 80, 100)
 _MOST: Final = 10_000
 
 
@@ -90,7 +90,7 @@ class Crossed(NamedTuple):
 class Ledger:
     """All accounts. Safe to share within one event loop.
 
-    `crossed` is told each threshold once in a window, of several at once the highest.
+    `crossed` is told each threshold once in a window, of several at once the lowest first.
     `counts_unpriced`: an attempt without a price has no room in a budget of dollars;
     else such a budget takes it for free.
     """
@@ -152,8 +152,8 @@ class Ledger:
                 elif own.used + (need or 0) > budget.limit:
                     at, left = own.room_at(need or 0, budget.limit), budget.limit - own.used
                     refusals.append(Refusal(budget, own.values, need, left, at))
-                    if at is not None and not own.reserved:
-                        self._tell(budget, own, 100)
+                    if at is not None and not own.reserved and own.spent * 5 >= budget.limit * 4:
+                        self._tell(budget, own, 100)  # As near to it as these calls come.
             charges.append(Charge(budget, own, slot, need or 0))
         if refusals:
             return max(refusals, key=_weight)
@@ -208,6 +208,29 @@ class Ledger:
         self.foreign += foreign
         return foreign
 
+    def give_back(self, amounts: Iterable[Balance]) -> list[Balance]:
+        """Take for unspent what was loaded as spent; return what changed."""
+        changed: list[Balance] = []
+        known = self._by_identity | self._retired
+        for amount in amounts:
+            books = known.get(amount.identity)
+            if books is None:
+                changed += self._forgive(amount)
+                continue
+            shared = (OTHERS,) * len(amount.values)
+            own = books.found.get(amount.values) or books.found.get(shared)
+            if own is not None and (slot := own.give_back(amount.start, amount.spent)):
+                changed.append(_balance(books.budget, own, slot))
+        return changed
+
+    def _forgive(self, amount: Balance) -> Iterator[Balance]:
+        """Take it for unspent in a budget that there isn't now."""
+        for place, kept in enumerate(self.foreign):
+            if kept[:3] == amount[:3]:
+                left = kept._replace(spent=max(kept.spent - amount.spent, 0))
+                self.foreign[place] = left
+                yield left
+
     def balances(self) -> Iterator[Balance]:
         """Yield all that is known, to be kept."""
         for books in (*self._books, *self._retired.values()):
@@ -230,9 +253,10 @@ class Ledger:
                 yield Standing(books.budget, own.values, own.spent, own.reserved, resets)
 
     def _tell(self, budget: Budget, own: Account, percent: int) -> None:
-        reached = next((t for t in THRESHOLDS if t <= percent), 0)
-        if own.tell(reached) < reached:
-            self._crossed(Crossed(budget, own.values, reached, own.spent))
+        told = own.tell(max([t for t in THRESHOLDS if t <= percent], default=0))
+        for reached in THRESHOLDS:
+            if told < reached <= percent:
+                self._crossed(Crossed(budget, own.values, reached, own.spent))
 
     def __repr__(self) -> str:
         accounts = sum([len(books.found) for books in self._books])

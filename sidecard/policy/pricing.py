@@ -146,7 +146,8 @@ class Prices:
     def cost(self, model: str, usage: Usage) -> int | None:
         """Return what a whole answer of `model` cost, in nano-US-dollars, None for not known.
 
-        An answer that read no input at all isn't free: its usage went missing.
+        An answer that read no input at all isn't free: its usage went missing. Nor has one a cost
+        that told a count which is none.
         """
         cost = self._own_cost(model, usage)
         for name, apart in usage.apart:
@@ -156,9 +157,9 @@ class Prices:
 
     def _own_cost(self, model: str, usage: Usage) -> int | None:
         price = self.find(model)
-        read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        if price is None or not read:
+        if price is None or not usage.certain:
             return None
+        read = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
         rates = price.rates_at(read, usage.raw.get("speed"))
         where = usage.raw.get("inference_geo")
         percent = price.us_percent if where == "us" else _WHOLE if where in _ANYWHERE else None

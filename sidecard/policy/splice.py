@@ -133,4 +133,5 @@ def total(before: Usage, now: Usage) -> Usage:
         before.web_search_requests + now.web_search_requests,
         now.raw,
         before.apart + now.apart,
+        before.odd or now.odd,
     )

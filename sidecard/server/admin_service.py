@@ -18,6 +18,7 @@ from sidecard.core.errors import (
     Unauthenticated,
     Violation,
 )
+from sidecard.core.ledger import LedgerFailed, LeftOpen
 from sidecard.core.store import Purge, Store, StoreFailed
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.arrival import Arrival, Context, arrive
@@ -31,16 +32,20 @@ _EMPTY = "names nothing to remove; set tenant, route or older_than, or everythin
 
 _log = logging.getLogger(__name__)
 
-_Request = TypeVar("_Request", pb.PurgeCacheRequest, pb.ReloadRequest)
+_Request = TypeVar("_Request", pb.PurgeCacheRequest, pb.ReloadRequest, pb.ReleaseLeftOpenRequest)
 
 Reload = Callable[[], Coroutine[None, None, Reloads]]
 """Puts the configuration as it is now into force; raises `ConfigError` where it has mistakes."""
+
+Release = Callable[[], Coroutine[None, None, LeftOpen]]
+"""Takes for unspent what processes that died left open; raises `LedgerFailed`."""
 
 
 class AdminServicer:
     """`sidecard.v1.AdminService`. Safe to share.
 
-    `reload` reads the configuration again, and goes on when who ordered it has left.
+    `reload` reads the configuration again, and goes on when who ordered it has left, as does
+    `release`.
     `forget` drops what is remembered of answers beside the store.
     """
 
@@ -52,10 +57,12 @@ class AdminServicer:
         clock: Clock,
         forget: Callable[[], object] = lambda: None,
         reload: Reload,
+        release: Release,
     ) -> None:
         self._store = store
         self._forget = forget
         self._reload = reload
+        self._release = release
         self._token = token
         self._clock = clock
 
@@ -95,6 +102,21 @@ class AdminServicer:
             await _fail(context, error, arrival)
         return pb.ReloadResponse(sha256=found.sha256, waiting_for_restart=found.waiting)
 
+    async def release_left_open(
+        self, payload: bytes, context: Context
+    ) -> pb.ReleaseLeftOpenResponse:
+        """Take for unspent what processes that died left open, and return how much that was."""
+        arrival = arrive(context, self._clock, _LONGEST_S)
+        try:
+            self._authenticate(context)
+            _parse(pb.ReleaseLeftOpenRequest, payload)
+            found = await asyncio.shield(self._release())
+        except Exception as error:  # noqa: BLE001  # as above
+            await _fail(context, error, arrival)
+        facts = {"attempts": found.attempts, "nano_usd": found.nano_usd}
+        _log.warning("left open released", extra={"request_id": arrival.request_id, **facts})
+        return pb.ReleaseLeftOpenResponse(**facts)
+
     def _authenticate(self, context: Context) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         try:
@@ -130,6 +152,8 @@ def _parse(kind: type[_Request], payload: bytes) -> _Request:
 
 
 async def _fail(context: Context, error: Exception, arrival: Arrival) -> NoReturn:
+    if isinstance(error, LedgerFailed):
+        error = StoreFailed(f"the ledger can't be written: {error}")
     if not isinstance(error, SidecardError | StoreFailed):
         _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
     details = (("grpc-status-details-bin", details_of(error, arrival)),)
@@ -145,6 +169,10 @@ def handlers(
         "PurgeCache": grpc.stream_unary_rpc_method_handler(
             reading(servicer.purge_cache, body_s),
             response_serializer=pb.PurgeCacheResponse.SerializeToString,
+        ),
+        "ReleaseLeftOpen": grpc.stream_unary_rpc_method_handler(
+            reading(servicer.release_left_open, body_s),
+            response_serializer=pb.ReleaseLeftOpenResponse.SerializeToString,
         ),
         "Reload": grpc.stream_unary_rpc_method_handler(
             reading(servicer.reload, body_s),

@@ -16,10 +16,12 @@ from typing import Final
 from sidecard.core.clock import Clock
 from sidecard.core.ledger import (
     Balance,
+    GiveBack,
     Holding,
     LedgerFailed,
     LedgerSetAside,
     LedgerSink,
+    LeftOpen,
     Merge,
     UsageQuery,
     Used,
@@ -77,6 +79,19 @@ class DiskBook:
     def why(self) -> str:
         """Say what keeps it from writing, "" when nothing does."""
         return self._keeper.why
+
+    @property
+    def left_open(self) -> LeftOpen:
+        """Say what processes that died left open."""
+        return self._keeper.left_open
+
+    async def release_left(self, give_back: GiveBack) -> LeftOpen:
+        """Have the file forget it first: killed in between, it stays spent."""
+        taken = await asyncio.wrap_future(self._desk.ask(self._keeper.release_left))
+        holdings: list[Holding] = taken
+        balances = give_back([amount for holding in holdings for amount in holding.amounts])
+        self._desk.close(0, balances, None, self._clock.wall())
+        return LeftOpen(len(holdings), sum([holding.used.nano_usd for holding in holdings]))
 
     async def reserved(self, holding: Holding) -> None:
         """Return when it is on disk; raises `LedgerFailed` at once while nothing can be written."""

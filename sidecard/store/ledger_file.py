@@ -2,6 +2,7 @@
 
     spent    account and start of a slot → what was spent in it
     open     number of an attempt → what it may cost, and what it counts as in `usage` if it stays
+    left     moment and number → what was open when its process died: it is in `spent` and `usage`
     usage    hour, tenant, route and model → what was used
     about    the format
 
@@ -18,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sidecard.core.ledger import Balance, UsageQuery, Used, summed
+from sidecard.core.ledger import Balance, Holding, LeftOpen, UsageQuery, Used, summed
 from sidecard.store.environment import Environment
-from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.ledger_desk import Batch
 from sidecard.store.ledger_records import balance_of, holding_of, packed, spent_key, used_of
 from sidecard.store.trees import Foreign
 
@@ -33,6 +34,7 @@ MOST_ROWS: Final = 500_000
 _ROUND: Final = 2_000
 _NUMBER: Final = struct.Struct(">Q")
 _HOUR: Final = struct.Struct(">I")
+_LEFT: Final = struct.Struct(">QQ")
 
 
 class LedgerFile(Environment):
@@ -45,6 +47,7 @@ class LedgerFile(Environment):
             self._check()
             self._spent = self.env.open_db(b"spent")
             self._open = self.env.open_db(b"open")
+            self._left = self.env.open_db(b"left")
             self._usage = self.env.open_db(b"usage")
             self.measure()
         except BaseException:
@@ -55,6 +58,7 @@ class LedgerFile(Environment):
     def take_over(self, wall: float) -> "tuple[list[Balance], int]":
         """Count as spent what a process left open; return all that is spent, and how many it left.
 
+        It is kept aside as long as it counts in any account, for whoever knows what it cost.
         Raises `lmdb.Error`, `Cut` or `Foreign`.
         """
         spent: dict[bytes, Balance] = {}
@@ -70,10 +74,34 @@ class LedgerFile(Environment):
                     before = spent[key].spent if key in spent else 0
                     spent[key] = amount._replace(spent=before + amount.spent)
                     txn.put(key, packed(spent[key]), db=self._spent)
-                used = holding.used
-                self._add(txn, UsageKey(int(wall) // 3600, *used.whose), used)
+                self._count(txn, int(wall) // 3600, holding.used)
+                aside = _LEFT.pack(int(wall * 1000), holding.number)
+                txn.put(aside, packed(holding), db=self._left)
             txn.drop(self._open, delete=False)
+            for key, data in list(_all(txn, self._left)):
+                if all(amount.until <= wall for amount in holding_of(data).amounts):
+                    txn.delete(key, db=self._left)
         return list(spent.values()), len(left)
+
+    def left_open(self) -> LeftOpen:
+        """Return how much was left open, and is kept aside; raises `lmdb.Error` or `Cut`."""
+        with self.begin() as txn:
+            left = [holding_of(data) for _, data in _all(txn, self._left)]
+        return LeftOpen(len(left), sum([holding.used.nano_usd for holding in left]))
+
+    def release_left(self) -> list[Holding]:
+        """Return what is kept aside, and have it neither there nor in `usage` any more.
+
+        What it is in `spent` is for those to say who know the accounts.
+        """
+        with self._writing() as txn:
+            left = [(_LEFT.unpack(key)[0], holding_of(d)) for key, d in _all(txn, self._left)]
+            for moment, holding in left:
+                used = holding.used
+                unused = Used(*used.whose, *[-count for count in used.counts])
+                self._count(txn, moment // 3_600_000, unused)
+            txn.drop(self._left, delete=False)
+        return [holding for _, holding in left]
 
     def commit(self, batch: Batch) -> None:
         """Keep a batch, all of it or nothing; raises `lmdb.Error` or `Cut`."""
@@ -88,7 +116,7 @@ class LedgerFile(Environment):
             for balance in batch.balances.values():
                 txn.put(spent_key(balance), packed(balance), db=self._spent)
             for key, used in batch.used.items():
-                self._add(txn, key, used)
+                self._count(txn, key.hour, used)
 
     def usage(self, query: UsageQuery) -> list[Used]:
         """Return what was used since the hour of a moment, summed up; raises `lmdb.Error`."""
@@ -128,13 +156,17 @@ class LedgerFile(Environment):
             yield txn
         self.measure()
 
-    def _add(self, txn: "lmdb.Transaction[bytes]", key: UsageKey, used: Used) -> None:
-        names = json.dumps(key[1:]).encode()
-        row = _HOUR.pack(key.hour) + blake2b(names, digest_size=16).digest()
+    def _count(self, txn: "lmdb.Transaction[bytes]", hour: int, used: Used) -> None:
+        """Add to an hour's use, or take from it, where that is still kept."""
+        names = json.dumps(used.whose).encode()
+        row = _HOUR.pack(hour) + blake2b(names, digest_size=16).digest()
         before = txn.get(row, db=self._usage)
         if before is not None:
             used = used_of(before).plus(used)
-        txn.put(row, packed(used), db=self._usage)
+        if used.calls > 0:
+            txn.put(row, packed(used), db=self._usage)
+        elif before is not None:
+            txn.delete(row, db=self._usage)
 
 
 def _all(txn: "lmdb.Transaction[bytes]", tree: "lmdb._Database") -> Iterator[tuple[bytes, bytes]]:

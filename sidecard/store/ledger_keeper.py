@@ -13,7 +13,15 @@ from typing import Final
 import lmdb
 
 from sidecard.core.clock import Clock
-from sidecard.core.ledger import Balance, LedgerFailed, LedgerOpened, LedgerOut, LedgerSink
+from sidecard.core.ledger import (
+    Balance,
+    Holding,
+    LedgerFailed,
+    LedgerOpened,
+    LedgerOut,
+    LedgerSink,
+    LeftOpen,
+)
 from sidecard.store.audit import Stopped
 from sidecard.store.ledger_desk import Batch, LedgerDesk
 from sidecard.store.ledger_file import LedgerFile
@@ -63,6 +71,7 @@ class LedgerKeeper:
         self._file: LedgerFile | None = None
         self._loaded = self._closing = self._told = False
         self._left_open = 0
+        self.left_open = LeftOpen()
         self._retry_at = float("-inf")
         self._tidy_at = clock.now() + pace.tidy_s
         self.why = OPENING
@@ -80,6 +89,14 @@ class LedgerKeeper:
         if self._file is None:
             raise LedgerFailed(self.why)
         return self._file
+
+    def release_left(self) -> list[Holding]:
+        """Take what was left open out of the file, for a job of the thread."""
+        if self.why:
+            raise LedgerFailed(self.why)
+        released = self.file.release_left()
+        self.left_open = self.file.left_open()
+        return released
 
     def _run(self) -> None:
         while not self._closing:
@@ -128,6 +145,7 @@ class LedgerKeeper:
         kept: list[Balance] = []
         if not self._loaded:
             kept, self._left_open = self._file.take_over(self._clock.wall())
+        self.left_open = self._file.left_open()
         self._restate(kept)
 
     def _restate(self, kept: list[Balance]) -> None:

@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from sidecard.core.clock import Clock
-from sidecard.core.ledger import Balance, Holding, UsageQuery, Used, summed
+from sidecard.core.ledger import (
+    Balance,
+    GiveBack,
+    Holding,
+    LeftOpen,
+    UsageQuery,
+    Used,
+    summed,
+)
 from sidecard.store.ledger_desk import LedgerDesk, UsageKey
 
 _MOST_ROWS: Final = 20_000
@@ -15,9 +23,15 @@ class MemoryBook:
 
     def __init__(self, clock: Clock) -> None:
         self.why = ""
+        self.left_open = LeftOpen()
         self._clock = clock
         self._desk = LedgerDesk()
         self._rows: dict[UsageKey, Used] = {}
+
+    async def release_left(self, give_back: GiveBack) -> LeftOpen:
+        """Do nothing: a process leaves nothing to the next."""
+        del give_back
+        return self.left_open
 
     async def reserved(self, holding: Holding) -> None:
         """Return at once: a process that is killed forgets everything."""

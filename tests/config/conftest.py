@@ -28,14 +28,22 @@ Taken = Callable[..., Loaded]
 
 @pytest.fixture
 def taken(write: Write) -> Taken:
-    """Return what loads a text, with an environment and flags."""
+    """Return what loads a text, with an environment and flags.
+
+    A target may be without a price, unless the text has something to say of prices.
+    """
 
     def loaded(
         text: str | bytes | None = None,
         env: Mapping[str, str] | None = None,
         flags: Mapping[str, str] | None = None,
     ) -> Loaded:
-        return load(None if text is None else write(text), env or {}, flags or {})
+        told = text.encode() if isinstance(text, str) else text or b""
+        unpriced: dict[str, str] = {}
+        if b"prices:" not in told and (b"model:" in told or b"sdk_client" in told):
+            unpriced["SIDECARD_PRICES__UNKNOWN"] = "allow"
+        file = None if text is None else write(text)
+        return load(file, {**unpriced, **(env or {})}, flags or {})
 
     return loaded
 

@@ -114,7 +114,11 @@ def test_names_are_given_once(refused: Refused) -> None:
 
 @pytest.mark.parametrize(
     ("more", "number"),
-    [("", 1), ("prices: {unknown: allow}", 0), ("prices: {models: {m: {input: 1, output: 1}}}", 0)],
+    [
+        ("prices: {unknown: auto}", 1),
+        ("prices: {unknown: allow}", 0),
+        ("prices: {models: {m: {input: 1, output: 1}}}", 0),
+    ],
 )
 @pytest.mark.parametrize("beyond", ["refuse", "warn"])
 def test_a_target_without_a_price_could_never_be_asked(

@@ -115,11 +115,11 @@ def test_variables_set_routes(taken: Taken) -> None:
     """A route, or one field of one, can be set by a variable; others stay."""
     env = {
         "SIDECARD_ROUTES__DEFAULT__MAX_TOKENS": "7",
-        "SIDECARD_ROUTES__FAST": "{targets: [{model: claude-haiku-5}]}",
+        "SIDECARD_ROUTES__FAST": "{targets: [{model: claude-haiku-5-5}]}",
     }
     loaded = taken(None, env)
     assert loaded.config.routes["default"].max_tokens == 7
-    assert loaded.config.routes["fast"].targets[0].model == "claude-haiku-5"
+    assert loaded.config.routes["fast"].targets[0].model == "claude-haiku-5-5"
     assert loaded.given == {"routes.default.max_tokens", "routes.fast.targets"}
 
 

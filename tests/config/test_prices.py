@@ -102,7 +102,7 @@ def test_a_configured_price_replaces_the_listed_one(taken: Taken) -> None:
     config = taken("prices: {models: {claude-haiku-*: {input: 7, output: 7}}}").config
     assert prices_of(config).cost("claude-haiku-5-5", Usage(1)) == 7_000
     assert prices_of(config).cost("claude-opus-5-5", Usage(1)) == 4_000
-    cloud = prices_of(taken("upstream: {sdk_client: bedrock}").config)
+    cloud = prices_of(taken("{upstream: {sdk_client: bedrock}, prices: {unknown: allow}}").config)
     assert (cloud.cost("claude-opus-5-5", Usage(1)), cloud.version) == (None, "configured")
 
 
@@ -130,12 +130,12 @@ def test_other_mistakes_are_told(refused: Refused) -> None:
 
 
 def test_a_target_without_a_price_can_be_refused(refused: Refused, taken: Taken) -> None:
-    """With `refuse` it is a mistake, at its line; else only its cost is unknown."""
+    """It is a mistake, at its line, unless that is allowed; then only its cost is unknown."""
     routes = "routes:\n  default:\n    targets:\n      - model: new-model\n"
-    [problem] = refused(f"{routes}prices: {{unknown: refuse}}\n")
+    [problem] = refused(f"{routes}prices: {{}}\n")
     assert problem.startswith("routes.default.targets[0].model: has no known price")
     assert "line 4" in problem
     assert "prices.models" in problem
-    for more in ("", "prices: {unknown: allow}\n"):
-        assert taken(f"{routes}{more}")
+    for how in ("auto", "allow"):
+        assert taken(f"{routes}prices: {{unknown: {how}}}\n")
     assert taken(f"{routes}prices: {{unknown: refuse, models: {{new-*: {{input: 1, output: 1}}}}}}")

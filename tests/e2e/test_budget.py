@@ -40,10 +40,21 @@ async def served(
         yield daemon, caller
 
 
+async def used(daemon: Daemon) -> list[str]:
+    """Return how many attempts are in the record of use, and how many of them are guessed."""
+    _, out, _ = await command(daemon, "usage", "--csv")
+    return out.splitlines()[1].split(",")[:2]
+
+
 async def command(daemon: Daemon, *arguments: str) -> tuple[int, str, str]:
     """Run a command against the daemon; return its exit status and what it printed."""
+    return await run(*arguments, "--admin", daemon.admin)
+
+
+async def run(*arguments: str) -> tuple[int, str, str]:
+    """Run a command; return its exit status and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecard", *arguments, "--admin", daemon.admin, env=environment(),
+        sys.executable, "-m", "sidecard", *arguments, env=environment(),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
@@ -181,8 +192,19 @@ async def test_restarts_forget_nothing(tmp_path: Path) -> None:
         async with served(sim, limit, folder=tmp_path) as (daemon, _):
             assert (await daemon.logged("ledger opened"))["left_open"] == 1
             assert (await accounts(daemon))["all"]["spent"] == 2
-            _, out, _ = await command(daemon, "usage", "--csv")
-            assert [line.split(",")[:2] for line in out.splitlines()[1:]] == [["2", "1"]]
+            assert await used(daemon) == ["2", "1"]
+            _, out, _ = await command(daemon, "budget")
+            assert out.startswith("1 attempts that killed processes left open are in SPENT")
+            token = str(tmp_path / "admin-token")
+            ordered = await run(
+                "budget", "release", "--address", daemon.address, "--token-file", token
+            )
+            assert ordered[0] == 0, ordered
+            assert ordered[1].startswith("released 1 attempts, $0.00")
+            await daemon.logged("left open released", attempts=1)
+        async with served(sim, limit, folder=tmp_path) as (daemon, _):
+            assert (await accounts(daemon))["all"]["spent"] == 1
+            assert await used(daemon) == ["1", "0"]
 
 
 @pytest.mark.parametrize("how", ["closed", "open"])

@@ -97,6 +97,7 @@ async def daemon(sim: Simulator) -> AsyncIterator[Daemon]:
         "SIDECARD_BREAKER__MODE": "disabled",
         "SIDECARD_TIMEOUTS__FIRST_EVENT_S": "0.3",
         "SIDECARD_LISTEN__HTTP": "127.0.0.1:0",
+        "SIDECARD_PRICES__UNKNOWN": "auto",
         "SIDECARD_ROUTES__DEFAULT__TARGETS": '[{"model": "claude-sonnet-5-5"}]',
     }
     async with running(env) as process:
@@ -120,6 +121,9 @@ async def test_no_price_is_no_cost(sim: Simulator, caller: Caller, ask: Ask) -> 
     sim.play(Script.of({"fault": "odd", "what": ["missing_usage"]}))
     assert not (await ask(caller, "")).HasField("cost_nano_usd")
     assert not (await ask(caller, "claude-tomorrow-9")).HasField("cost_nano_usd")
+    for count in (10**18, -5):
+        sim.play(Script.of({"fault": "none", "usage": {**BARE, "input_tokens": count}}))
+        assert not (await ask(caller, "")).HasField("cost_nano_usd")
 
 
 @pytest.mark.parametrize("ask", WAYS)
@@ -167,18 +171,19 @@ async def test_a_question_that_is_too_large_is_refused(sim: Simulator, caller: C
     assert (await caller.Generate(request)).text
 
 
-async def test_a_model_without_a_price_can_be_refused(sim: Simulator) -> None:
-    """With prices.unknown: refuse its caller is told the fix; a configured price is enough."""
+async def test_a_model_without_a_price_is_refused(sim: Simulator) -> None:
+    """Unless that is configured; its caller is told the fix, and a configured price is enough."""
     env = settings(sim.base_url) | {
-        "SIDECARD_PRICES__UNKNOWN": "refuse",
         "SIDECARD_PRICES__MODELS": '{"claude-own-*": {"input": 1.5, "output": "2"}}',
     }
     usage = {**BARE, "input_tokens": 7, "output_tokens": 1}
+    before = sim.books.requests
     async with running(env) as daemon, connected(daemon.address) as caller:
         request = pb.GenerateRequest(prompt="hello", model="claude-tomorrow-9")
         failed = await fails(caller.Generate(request))
         assert (failed.code, failed.fields) == ("INVALID_ARGUMENT", ["model"])
         assert "no price is known for claude-tomorrow-9" in failed.message
+        assert sim.books.requests == before
         sim.play(Script.of({"fault": "none", "usage": usage}))
         answer = await in_one_piece(caller, "claude-own-1")
         assert answer.cost_nano_usd == 7 * 1_500 + 2_000

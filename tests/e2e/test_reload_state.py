@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterable
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,53 @@ async def test_places_are_counted_over_reloads(file: Path) -> None:
         assert found["admission"]["shared"]["in_flight"] == 2
         assert (await read(first)).whole
         assert (await waits).text
+
+
+async def test_a_price_that_changes_holds_for_new_calls(file: Path) -> None:
+    """A call that runs costs what it did when it was made, in its answer and in the budget."""
+
+    def priced(output: int) -> dict[str, object]:
+        price = {"input": 0, "output": output}
+        return {
+            "prices": {"models": {"claude-sonnet-5-5": price}},
+            "budgets": {"limits": [{"name": "all", "dollars": 100}]},
+        }
+
+    async def ask(sent: AsyncIterable[pb.StreamGenerateResponse]) -> pb.GenerateResponse:
+        answer = await read(sent)
+        assert answer.whole
+        return answer.messages[-1].response
+
+    write(file, **priced(1))
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+        runs = caller.StreamGenerate(ASK)
+        await anext(aiter(runs))
+        write(file, **priced(1_000))
+        await reloaded(daemon)
+        after = await ask(caller.StreamGenerate(ASK))
+        before = await ask(runs)
+        assert before.cost_nano_usd == before.usage.output_tokens * 1_000 > 0
+        assert after.cost_nano_usd == after.usage.output_tokens * 1_000_000 > 0
+        [account] = (await shows(daemon, lambda found: found["budgets"]["open"] == 0))["budgets"][
+            "accounts"
+        ]
+        assert account["spent"] == before.cost_nano_usd + after.cost_nano_usd
+
+
+async def test_a_budget_that_goes_and_comes_back_has_what_was_under_way(file: Path) -> None:
+    """What a call reserved in it is settled in it, though it was away when the call ended."""
+    limits = {"limits": [{"name": "all", "calls": 1}]}
+    write(file, budgets=limits)
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+        runs = caller.StreamGenerate(ASK)
+        await anext(aiter(runs))
+        write(file, budgets={"limits": [{"name": "renamed", "calls": 9}]})
+        await reloaded(daemon)
+        assert (await read(runs)).whole
+        write(file, budgets=limits)
+        found = await reloaded(daemon)
+        [account] = found["budgets"]["accounts"]
+        assert (account["spent"], account["reserved"]) == (1, 0)
+        assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"

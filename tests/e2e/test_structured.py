@@ -252,6 +252,7 @@ async def test_a_model_that_knows_no_schemas_is_told_in_the_prompt(
         ({"$ref": "http://169.254.169.254/latest/meta-data"}, "Retrieval is disabled"),
         ({"pattern": "^(?=(a+)+$)"}, "at /pattern"),
         ({"description": "x" * 300_000}, "at most 262,144"),
+        ({"enum": ["x" * 100] * 20_000}, "a schema may take 1,048,576"),
     ],
 )
 async def test_a_bad_schema_costs_nothing(

@@ -8,6 +8,7 @@ import pytest
 
 from sidecard.core.call import Call, Mode, Target
 from sidecard.core.errors import BudgetExhausted, RateLimited, SidecardError, UpstreamInterrupted
+from sidecard.core.event import Usage
 from sidecard.core.handler import Handler
 from sidecard.core.note import BudgetRefused
 from sidecard.layers.budget import Spend
@@ -242,6 +243,16 @@ async def test_tokens_and_calls() -> None:
     assert bank.stands() == [(60, 0), (2, 0)]
 
 
+@pytest.mark.parametrize("usage", [Usage(), Usage(output_tokens=3), Usage(7, 3, odd=True)])
+async def test_tokens_of_a_usage_that_went_missing_or_cannot_be_true(usage: Usage) -> None:
+    """A whole answer that tells none is no way past a limit of tokens: it takes its worst case."""
+    opening = tuple([each for each in OPENING if not isinstance(each, Usage)])
+    script = Script([opening, MIDDLE, (CLOSING[0], usage, CLOSING[-1])])
+    bank = Bank(script, limited(500, unit=Unit.TOKENS), limited(500))
+    await ask(bank)
+    assert bank.stands() == [(50, 0), (100, 0)]
+
+
 async def test_each_of_two_attempts_at_once_settles_its_own() -> None:
     """One that was sent and one that waits behind a limit of ours: each pays for itself alone."""
     bank = Bank(Script(Hang()))
@@ -286,6 +297,15 @@ async def test_nothing_is_sent_before_it_is_written_down() -> None:
         tenant="acme", route="default", model="claude-test", calls=1, guessed=0
     )
     assert (used.input_tokens, used.output_tokens, used.nano_usd) == (7, 3, 10)
+
+
+async def test_what_a_step_of_its_own_used_is_in_the_record() -> None:
+    """As it is in the cost: of a compaction, say."""
+    book, usage = Notebook(), Usage(7, 3, apart=(("", Usage(5, 2, 1, 4)),))
+    bank = Bank(Script([OPENING, MIDDLE, (CLOSING[0], usage, CLOSING[-1])]), book=book)
+    await ask(bank)
+    [used] = book.used
+    assert used.counts[2:6] == (12, 5, 1, 4)
 
 
 async def test_what_is_not_known_is_marked_as_guessed() -> None:

@@ -241,6 +241,23 @@ def test_a_new_budget_finds_what_an_earlier_process_spent() -> None:
     assert spend(ledger, 10) is not None
 
 
+def test_what_was_not_spent_after_all_is_there_again() -> None:
+    """Of a budget that there is, of one that is away, and of one that nobody has; but no more."""
+    ledger = Ledger([a_budget(100)])
+    spend(ledger, 60)
+    [kept] = ledger.balances()
+    foreign = kept._replace(identity="away")
+    ledger.load([foreign], WALL)
+    old = kept._replace(start=kept.start - 7 * 86_400)
+    given = [kept._replace(spent=50), foreign._replace(spent=70), old]
+    changed = ledger.give_back([*given, kept._replace(values=("nobody",), identity="unknown")])
+    assert [(b.identity, b.spent) for b in changed] == [(kept.identity, 10), ("away", 0)]
+    assert spend(ledger, 90) is None
+    ledger.adopt([], WALL, counts_unpriced=True)
+    [balance] = ledger.give_back([kept._replace(spent=1_000)])
+    assert balance.spent == 0
+
+
 def test_of_another_limit_the_thresholds_are_told_anew() -> None:
     """Half of the new limit is news, though all of the old one was told."""
     told: list[Crossed] = []
@@ -248,7 +265,10 @@ def test_of_another_limit_the_thresholds_are_told_anew() -> None:
     spend(ledger, 100)
     ledger.adopt([dataclasses.replace(a_budget(), limit=1_000)], WALL, counts_unpriced=True)
     spend(ledger, 400)
-    assert [(crossed.percent, crossed.spent) for crossed in told] == [(100, 100), (50, 500)]
+    assert [(crossed.percent, crossed.spent) for crossed in told] == [
+        *[(50, 100), (80, 100), (100, 100)],
+        (50, 500),
+    ]
 
 
 # --- Retry budget ----------------------------------------------------------------------------

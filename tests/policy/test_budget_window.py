@@ -56,7 +56,8 @@ def test_hours_and_minutes_are_the_zones_own(wall: float, zone: str, per: Per) -
 
 
 @pytest.mark.parametrize(
-    ("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-26", 24)]
+    ("day", "hours"),
+    [("2026-03-29", 23), ("2026-10-25", 25), ("2026-10-26", 24), ("2028-02-29", 24)],
 )
 def test_a_day_is_as_long_as_its_clock(day: str, hours: int) -> None:
     """A day on which the clock is changed has an hour less, or more."""

@@ -1,5 +1,7 @@
 """`Redactor`: what is personal or secret is found, and what only looks so stays."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +94,9 @@ def test_a_pattern_that_would_explode_takes_no_time() -> None:
     assert Redactor({"mine": r"(\w+\s?)*!$"})("a" * 100_000 + "?") == "a" * 100_000 + "?"
 
 
+MAIL = "bob@example.com"
+
+
 def test_all_texts_of_a_call_are_redacted() -> None:
     """Messages, system, tools' use and results; pictures, files, ids and signatures stay."""
     mail = "to bob@example.com"
@@ -128,3 +133,25 @@ def test_all_texts_of_a_call_are_redacted() -> None:
     assert same == picture
     assert document["source"]["data"] == "to [email]"
     assert call.messages == messages
+
+
+def test_what_a_tool_was_called_with_is_redacted_whatever_its_fields_are_called() -> None:
+    """They are no fields of the API, though they may have the same names."""
+    told = {"name": MAIL, "id": MAIL, "type": MAIL, "url": [{"role": MAIL, MAIL: 1}]}
+    for kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
+        use = {"type": kind, "id": "t", "name": "n", "input": told}
+        call = a_call(messages=({"role": "assistant", "content": [use]},))
+        [block] = redacted(call, REDACTOR, ("email",)).messages[0]["content"]
+        assert block == {**use, "input": block["input"]}
+        assert MAIL not in json.dumps(block)
+
+
+def test_tools_and_metadata_are_redacted_too() -> None:
+    """What they are called is not."""
+    tool = {"name": "n", "description": f"writes to {MAIL}", "input_schema": {"type": "object"}}
+    parameters = {"max_tokens": 9, "tools": [tool], "metadata": {"user_id": MAIL}}
+    assert redacted(a_call(parameters=parameters), REDACTOR, ("email",)).parameters == {
+        "max_tokens": 9,
+        "tools": [{**tool, "description": "writes to [email]"}],
+        "metadata": {"user_id": "[email]"},
+    }

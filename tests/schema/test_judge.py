@@ -76,6 +76,9 @@ def test_numbers_are_compared_exactly() -> None:
         ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "/$defs/none"),
         ({"$ref": "http://127.0.0.1:9/x"}, "cannot fetch"),
         ({"$id": "http://127.0.0.1:9/a", "$ref": "b"}, "cannot fetch"),
+        ({"$ref": "file:///etc/hostname"}, "cannot fetch"),
+        ({"$dynamicRef": "file:///proc/self/environ"}, "retrieving it failed"),
+        ({"$ref": "/etc/hostname"}, "retrieving it failed"),
         ({"pattern": "(?=a)b"}, "look-around"),
         ({"properties": {"a": {"pattern": "["}}}, "at /properties/a/pattern"),
         ({"pattern": "(((a{100}){100}){100})"}, "at /pattern"),
@@ -85,6 +88,12 @@ def test_a_schema_that_cannot_be_used_is_told_why(schema: Mapping[str, Any], tol
     """Nothing is fetched, and no pattern may take more than time in proportion to the text."""
     assert told in judged(schema, None)["problem"]
     assert told in judged(schema, "{}")["problem"]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9/x", "file:///etc/hostname"])
+def test_a_dialect_of_ones_own_is_read_as_2020_12(uri: str) -> None:
+    """Nor is it fetched."""
+    assert judged({"$schema": uri, "type": "integer"}, "1")["valid"]
 
 
 def test_the_list_of_violations_is_bounded() -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from sidecard.config.problems import ConfigError, Problem
 from sidecard.config.reloads import Reloads
+from sidecard.core.ledger import LedgerFailed, LeftOpen
 from sidecard.core.store import Entry, Purge, StoreFailed
 from sidecard.server import admin_service
 from sidecard.server.admin_service import AdminServicer
@@ -72,7 +73,14 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         reloads.took("def", ["listen.grpc"], 1.0)
         return reloads
 
-    servicer = AdminServicer(store, token=AdminToken.made(token), clock=CLOCK, reload=reload)
+    async def release() -> LeftOpen:
+        if store.stats().entries:
+            raise LedgerFailed("the disk is full")
+        return LeftOpen(3, 250)
+
+    servicer = AdminServicer(
+        store, token=AdminToken.made(token), clock=CLOCK, reload=reload, release=release
+    )
     server = grpc.aio.server()
     methods = admin_service.handlers(servicer, body_s=5)
     server.add_generic_rpc_handlers(
@@ -188,3 +196,20 @@ def test_a_token_is_made_once(tmp_path: Path) -> None:
     assert len(first.strip()) >= 40
     assert [file.name for file in path.parent.iterdir()] == ["admin-token"]
     assert first.strip() not in repr(AdminToken(path))
+
+
+async def test_what_was_left_open_is_released(bench: Bench) -> None:
+    """With the token alone; what keeps the ledger from it is told."""
+    metadata = (("authorization", f"Bearer {bench.token.read_text().strip()}"),)
+    done = await bench.stub.ReleaseLeftOpen(pb.ReleaseLeftOpenRequest(), metadata=metadata)
+    assert (done.attempts, done.nano_usd) == (3, 250)
+    put(bench, "acme")
+    for sent, code, told in (
+        (metadata, "UNAVAILABLE", "the disk is full"),
+        ((), "UNAUTHENTICATED", "operator's token"),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await bench.stub.ReleaseLeftOpen(pb.ReleaseLeftOpenRequest(), metadata=sent)
+        found = failure(raised.value)
+        assert found.code == code
+        assert told in found.message

@@ -127,6 +127,45 @@ async def test_what_was_left_open_is_spent(tmp_path: Path) -> None:
     assert await spent(tmp_path) == {"acme": 57, "other": 20}
 
 
+async def test_what_was_left_open_can_be_released(tmp_path: Path) -> None:
+    """Until then it is told, over restarts, too; then it is neither spent nor used, for good."""
+    async with opened(tmp_path) as kept:
+        await kept.book.reserved(holding(1, 50))
+        await kept.book.reserved(holding(2, 20, "other"))
+    async with opened(tmp_path) as kept:
+        kept.book.ended(9, [], Used("acme", "default", "claude", nano_usd=7))
+        await kept.book.reserved(holding(1, 4))
+    async with opened(tmp_path) as kept:
+        assert kept.book.left_open == (3, 74)
+        ledger = {found.values: found for found in kept.found[0]}
+
+        def give_back(amounts: Sequence[Balance]) -> Iterable[Balance]:
+            for amount in amounts:
+                before = ledger[amount.values]
+                ledger[amount.values] = before._replace(spent=before.spent - amount.spent)
+            return ledger.values()
+
+        assert await kept.book.release_left(give_back) == (3, 74)
+        assert kept.book.left_open == await kept.book.release_left(list) == (0, 0)
+        rows = await kept.book.usage(UsageQuery(0, ("tenant",)))
+        assert [(row.tenant, row.calls, row.guessed, row.nano_usd) for row in rows] == [
+            ("acme", 1, 0, 7)
+        ]
+    assert await spent(tmp_path) == {"acme": 0, "other": 0}
+
+
+def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
+    """What is left open of long ago can't be given back, so that it needn't be kept."""
+    file = LedgerFile(tmp_path)
+    amount = balance(5)._replace(until=1_000)
+    file.commit(Batch(opened={1: Holding(1, (amount,), Used("acme", nano_usd=5))}))
+    assert file.take_over(900)[1] == 1
+    assert file.left_open() == (1, 5)
+    file.take_over(1_001)
+    assert file.left_open() == (0, 0)
+    file.close()
+
+
 async def test_those_who_wait_together_are_written_together(tmp_path: Path) -> None:
     """A thousand at one moment take a few commits, and each is on disk when it may go on."""
     async with opened(tmp_path) as kept:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sidecard.core.call import Call, Route, Target
 from sidecard.core.errors import UpstreamUnavailable
 from sidecard.core.handler import Handler
-from sidecard.core.ledger import Balance, Holding, LedgerFailed, Used
+from sidecard.core.ledger import Balance, GiveBack, Holding, LedgerFailed, LeftOpen, Used
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Reply
 from sidecard.core.trail import Attempt
@@ -51,7 +51,7 @@ class Bills:
     @staticmethod
     def _settle(attempt: Attempt, outcome: Outcome) -> None:
         attempt.usage = usage = outcome.usage
-        if outcome.ending is Ending.COMPLETED and usage is not None:
+        if outcome.ending is Ending.COMPLETED and usage is not None and usage.certain:
             attempt.cost_nano_usd = usage.input_tokens + usage.output_tokens
 
 
@@ -78,6 +78,14 @@ class Notebook:
             self.balances[balance.identity, balance.values, balance.start] = balance.spent
         if used is not None:
             self.used.append(used)
+
+    @property
+    def left_open(self) -> LeftOpen:
+        return LeftOpen()
+
+    async def release_left(self, give_back: GiveBack) -> LeftOpen:
+        del give_back
+        return LeftOpen()
 
     async def usage(self, query: object) -> list[Used]:
         del query

@@ -233,6 +233,98 @@ func (x *ReloadResponse) GetWaitingForRestart() []string {
 	return nil
 }
 
+// Nothing is to be said: all that was left open is released.
+type ReleaseLeftOpenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseLeftOpenRequest) Reset() {
+	*x = ReleaseLeftOpenRequest{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseLeftOpenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseLeftOpenRequest) ProtoMessage() {}
+
+func (x *ReleaseLeftOpenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseLeftOpenRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseLeftOpenRequest) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+// What was released.
+type ReleaseLeftOpenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many attempts.
+	Attempts int64 `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// What they were taken to have cost, in nano-US-dollars; those without a price are not in it.
+	NanoUsd       int64 `protobuf:"varint,2,opt,name=nano_usd,json=nanoUsd,proto3" json:"nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseLeftOpenResponse) Reset() {
+	*x = ReleaseLeftOpenResponse{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseLeftOpenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseLeftOpenResponse) ProtoMessage() {}
+
+func (x *ReleaseLeftOpenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseLeftOpenResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseLeftOpenResponse) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReleaseLeftOpenResponse) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *ReleaseLeftOpenResponse) GetNanoUsd() int64 {
+	if x != nil {
+		return x.NanoUsd
+	}
+	return 0
+}
+
 var File_sidecard_v1_admin_proto protoreflect.FileDescriptor
 
 const file_sidecard_v1_admin_proto_rawDesc = "" +
@@ -251,11 +343,16 @@ const file_sidecard_v1_admin_proto_rawDesc = "" +
 	"\rReloadRequest\"X\n" +
 	"\x0eReloadResponse\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12.\n" +
-	"\x13waiting_for_restart\x18\x02 \x03(\tR\x11waitingForRestart2\xa0\x01\n" +
+	"\x13waiting_for_restart\x18\x02 \x03(\tR\x11waitingForRestart\"\x18\n" +
+	"\x16ReleaseLeftOpenRequest\"P\n" +
+	"\x17ReleaseLeftOpenResponse\x12\x1a\n" +
+	"\battempts\x18\x01 \x01(\x03R\battempts\x12\x19\n" +
+	"\bnano_usd\x18\x02 \x01(\x03R\ananoUsd2\xfe\x01\n" +
 	"\fAdminService\x12M\n" +
 	"\n" +
 	"PurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponse\x12A\n" +
-	"\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponseb\x06proto3"
+	"\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponse\x12\\\n" +
+	"\x0fReleaseLeftOpen\x12#.sidecard.v1.ReleaseLeftOpenRequest\x1a$.sidecard.v1.ReleaseLeftOpenResponseb\x06proto3"
 
 var (
 	file_sidecard_v1_admin_proto_rawDescOnce sync.Once
@@ -269,22 +366,26 @@ func file_sidecard_v1_admin_proto_rawDescGZIP() []byte {
 	return file_sidecard_v1_admin_proto_rawDescData
 }
 
-var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_sidecard_v1_admin_proto_goTypes = []any{
-	(*PurgeCacheRequest)(nil),   // 0: sidecard.v1.PurgeCacheRequest
-	(*PurgeCacheResponse)(nil),  // 1: sidecard.v1.PurgeCacheResponse
-	(*ReloadRequest)(nil),       // 2: sidecard.v1.ReloadRequest
-	(*ReloadResponse)(nil),      // 3: sidecard.v1.ReloadResponse
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*PurgeCacheRequest)(nil),       // 0: sidecard.v1.PurgeCacheRequest
+	(*PurgeCacheResponse)(nil),      // 1: sidecard.v1.PurgeCacheResponse
+	(*ReloadRequest)(nil),           // 2: sidecard.v1.ReloadRequest
+	(*ReloadResponse)(nil),          // 3: sidecard.v1.ReloadResponse
+	(*ReleaseLeftOpenRequest)(nil),  // 4: sidecard.v1.ReleaseLeftOpenRequest
+	(*ReleaseLeftOpenResponse)(nil), // 5: sidecard.v1.ReleaseLeftOpenResponse
+	(*durationpb.Duration)(nil),     // 6: google.protobuf.Duration
 }
 var file_sidecard_v1_admin_proto_depIdxs = []int32{
-	4, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
+	6, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
 	0, // 1: sidecard.v1.AdminService.PurgeCache:input_type -> sidecard.v1.PurgeCacheRequest
 	2, // 2: sidecard.v1.AdminService.Reload:input_type -> sidecard.v1.ReloadRequest
-	1, // 3: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
-	3, // 4: sidecard.v1.AdminService.Reload:output_type -> sidecard.v1.ReloadResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
+	4, // 3: sidecard.v1.AdminService.ReleaseLeftOpen:input_type -> sidecard.v1.ReleaseLeftOpenRequest
+	1, // 4: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
+	3, // 5: sidecard.v1.AdminService.Reload:output_type -> sidecard.v1.ReloadResponse
+	5, // 6: sidecard.v1.AdminService.ReleaseLeftOpen:output_type -> sidecard.v1.ReleaseLeftOpenResponse
+	4, // [4:7] is the sub-list for method output_type
+	1, // [1:4] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
@@ -301,7 +402,7 @@ func file_sidecard_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidecard_v1_admin_proto_rawDesc), len(file_sidecard_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

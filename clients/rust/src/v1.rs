@@ -35,6 +35,19 @@ pub struct ReloadResponse {
     #[prost(string, repeated, tag = "2")]
     pub waiting_for_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Nothing is to be said: all that was left open is released.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseLeftOpenRequest {}
+/// What was released.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseLeftOpenResponse {
+    /// How many attempts.
+    #[prost(int64, tag = "1")]
+    pub attempts: i64,
+    /// What they were taken to have cost, in nano-US-dollars; those without a price are not in it.
+    #[prost(int64, tag = "2")]
+    pub nano_usd: i64,
+}
 /// Generated client implementations.
 pub mod admin_service_client {
     #![allow(
@@ -167,6 +180,33 @@ pub mod admin_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sidecard.v1.AdminService", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives back what attempts reserved whose process died before it knew what they had cost. Their
+        /// worst cases are taken for spent until then, in all their budgets and in the record of use.
+        /// Order it when it is known that the upstream didn't bill them, or how much it did.
+        pub async fn release_left_open(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseLeftOpenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReleaseLeftOpenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidecard.v1.AdminService/ReleaseLeftOpen",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidecard.v1.AdminService", "ReleaseLeftOpen"));
             self.inner.unary(req, path, codec).await
         }
     }

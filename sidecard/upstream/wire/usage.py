@@ -13,8 +13,12 @@ UNKNOWN: Final = "?"
 _SHARED: Final = ("inference_geo", "speed")
 """What a whole usage object says of its steps, too."""
 
-_MOST: Final = 2**53
-"""No count is larger: what JSON keeps exactly, and sums of a few stay within an int64."""
+_MOST: Final = 10**8
+"""No request has so many: a hundred times the largest context. One that says so would empty every
+budget, and its cost might be beyond an int64."""
+
+_MOST_SEARCHES: Final = 10**6
+_ODD: Final = -1
 
 
 def merged(before: JsonObject, update: JsonValue) -> JsonObject:
@@ -30,17 +34,25 @@ def usage_of(raw: JsonValue) -> Usage:
         return Usage()
     cache = raw.get("cache_creation")
     tools = raw.get("server_tool_use")
+    read = _count(raw, "input_tokens")
+    written = _count(raw, "output_tokens") if "output_tokens" in raw else _ODD
+    cached = _count(raw, "cache_read_input_tokens")
+    write = _count(raw, "cache_creation_input_tokens")
     write_1h = _count(cache, "ephemeral_1h_input_tokens") if cache else 0
     write_5m = _count(cache, "ephemeral_5m_input_tokens") if cache else 0
+    searches = _count(tools, "web_search_requests", _MOST_SEARCHES) if tools else 0
+    apart = tuple(_apart(raw)) if raw.get("iterations") else ()
     return Usage(
-        input_tokens=_count(raw, "input_tokens"),
-        output_tokens=_count(raw, "output_tokens"),
-        cache_read_tokens=_count(raw, "cache_read_input_tokens"),
-        cache_write_tokens=max(_count(raw, "cache_creation_input_tokens"), write_1h + write_5m),
-        cache_write_1h_tokens=write_1h,
-        web_search_requests=_count(tools, "web_search_requests") if tools else 0,
+        input_tokens=max(read, 0),
+        output_tokens=max(written, 0),
+        cache_read_tokens=max(cached, 0),
+        cache_write_tokens=max(write, 0, write_1h + write_5m),
+        cache_write_1h_tokens=max(write_1h, 0),
+        web_search_requests=max(searches, 0),
         raw=raw,
-        apart=tuple(_apart(raw)) if raw.get("iterations") else (),
+        apart=apart,
+        odd=min(read, written, cached, write, write_1h, write_5m, searches) < 0
+        or any(each.odd for _, each in apart),
     )
 
 
@@ -65,9 +77,14 @@ def _apart(raw: JsonObject) -> Iterator[tuple[str, Usage]]:
             yield model if isinstance(model, str) and model else UNKNOWN, usage
 
 
-def _count(raw: Any, key: str) -> int:  # noqa: ANN401  # whatever the upstream sent
-    """Return a count; a fraction is rounded up, so that nothing is had for less than it cost."""
+def _count(raw: Any, key: str, most: int = _MOST) -> int:  # noqa: ANN401  # whatever was sent
+    """Return a count, 0 for none, and `_ODD` for what can't be one.
+
+    A fraction is rounded up, so that nothing is had for less than it cost.
+    """
     value = raw.get(key) if isinstance(raw, dict) else None
-    if type(value) is not int and type(value) is not float:
+    if value is None:
         return 0
-    return ceil(min(max(value, 0), _MOST))
+    if type(value) is not int and type(value) is not float:
+        return _ODD
+    return ceil(value) if 0 <= value <= most else _ODD

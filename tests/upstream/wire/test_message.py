@@ -110,16 +110,26 @@ def test_usage_that_is_none_counts_nothing(raw: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"),
+    ("count", "expected", "odd"),
     [
-        *((-5, 0), (-0.5, 0), (1.5, 2), (3.0, 3), (True, 0), ("7", 0), (None, 0), ([1], 0)),
-        *((2**60, 2**53), (10**400, 2**53), (1e300, 2**53), (float("inf"), 2**53)),
+        *((0, 0, False), (1.5, 2, False), (3.0, 3, False), (None, 0, False)),
+        *((-5, 0, True), (-0.5, 0, True), (True, 0, True), ("7", 0, True), ([1], 0, True)),
+        *((10**6, 10**6, False), (10**8 + 1, 0, True), (2**60, 0, True), (10**400, 0, True)),
+        *((1e300, 0, True), (float("inf"), 0, True), (float("nan"), 0, True)),
     ],
 )
-def test_counts_out_of_contract_are_bounded(count: object, expected: int) -> None:
-    """A count is never negative, never rounded down, and never too large to add up."""
-    usage = usage_of({"output_tokens": count, "server_tool_use": {"web_search_requests": count}})
-    assert (usage.output_tokens, usage.web_search_requests) == (expected, expected)
+def test_counts_out_of_contract_count_nothing(count: object, expected: int, *, odd: bool) -> None:
+    """What can't be a count is none, and then the whole isn't certain; nothing is rounded down."""
+    some = {"input_tokens": 1, "output_tokens": 1}
+    told = {**some, "output_tokens": count}
+    searched = {**some, "server_tool_use": {"web_search_requests": count}}
+    step = {**some, "iterations": [{"type": "compaction", **some, "output_tokens": count}]}
+    assert usage_of(told).output_tokens == expected
+    assert usage_of(searched).web_search_requests == expected
+    for raw in (told, searched, step):
+        usage = usage_of(raw)
+        assert (usage.odd, usage.certain) == (odd, not odd)
+    assert not usage_of({"input_tokens": 1}).certain
 
 
 def test_cache_writes_by_the_hour_are_a_part_of_all() -> None:

@@ -5,7 +5,13 @@ from typing import Self, TypeVar
 
 import grpc
 
-from sidecard.v1.admin_pb2 import PurgeCacheRequest, ReloadRequest, ReloadResponse
+from sidecard.v1.admin_pb2 import (
+    PurgeCacheRequest,
+    ReleaseLeftOpenRequest,
+    ReleaseLeftOpenResponse,
+    ReloadRequest,
+    ReloadResponse,
+)
 from sidecard.v1.admin_pb2_grpc import AdminServiceStub
 from sidecard_client.options import OPTIONS
 from sidecard_client.request import Caller
@@ -53,6 +59,14 @@ class Operator(Caller):
         which has them: what was in force stays.
         """
         return self._order(AdminServiceStub(self._channel).Reload, ReloadRequest())
+
+    def release_left_open(self) -> ReleaseLeftOpenResponse:
+        """Give back what attempts reserved whose process died; return how much that was.
+
+        Raises what `purge_cache` does.
+        """
+        method = AdminServiceStub(self._channel).ReleaseLeftOpen
+        return self._order(method, ReleaseLeftOpenRequest())
 
     def _order(
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request

@@ -38,3 +38,15 @@ class ReloadResponse(_message.Message):
     sha256: str
     waiting_for_restart: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, sha256: _Optional[str] = ..., waiting_for_restart: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReleaseLeftOpenRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReleaseLeftOpenResponse(_message.Message):
+    __slots__ = ("attempts", "nano_usd")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NANO_USD_FIELD_NUMBER: _ClassVar[int]
+    attempts: int
+    nano_usd: int
+    def __init__(self, attempts: _Optional[int] = ..., nano_usd: _Optional[int] = ...) -> None: ...

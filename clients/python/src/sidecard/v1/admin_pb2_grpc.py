@@ -49,6 +49,11 @@ class AdminServiceStub:
                 request_serializer=sidecard_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=sidecard_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
                 _registered_method=True)
+        self.ReleaseLeftOpen = channel.unary_unary(
+                '/sidecard.v1.AdminService/ReleaseLeftOpen',
+                request_serializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.SerializeToString,
+                response_deserializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -75,6 +80,15 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseLeftOpen(self, request, context):
+        """Gives back what attempts reserved whose process died before it knew what they had cost. Their
+        worst cases are taken for spent until then, in all their budgets and in the record of use.
+        Order it when it is known that the upstream didn't bill them, or how much it did.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -87,6 +101,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=sidecard_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=sidecard_dot_v1_dot_admin__pb2.ReloadResponse.SerializeToString,
+            ),
+            'ReleaseLeftOpen': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLeftOpen,
+                    request_deserializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.FromString,
+                    response_serializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -148,6 +167,33 @@ class AdminService:
             '/sidecard.v1.AdminService/Reload',
             sidecard_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             sidecard_dot_v1_dot_admin__pb2.ReloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLeftOpen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidecard.v1.AdminService/ReleaseLeftOpen',
+            sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.SerializeToString,
+            sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,11 @@ class AdminServiceStub:
     looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
     what was in force stays.
     """
+    ReleaseLeftOpen: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReleaseLeftOpenRequest, _admin_pb2.ReleaseLeftOpenResponse]
+    """Gives back what attempts reserved whose process died before it knew what they had cost. Their
+    worst cases are taken for spent until then, in all their budgets and in the record of use.
+    Order it when it is known that the upstream didn't bill them, or how much it did.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -62,6 +67,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads the configuration again and puts it into force, without waiting for its file to be
     looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
     what was in force stays.
+    """
+    ReleaseLeftOpen: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReleaseLeftOpenRequest, _admin_pb2.ReleaseLeftOpenResponse]  # type: ignore[assignment]
+    """Gives back what attempts reserved whose process died before it knew what they had cost. Their
+    worst cases are taken for spent until then, in all their budgets and in the record of use.
+    Order it when it is known that the upstream didn't bill them, or how much it did.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,6 +99,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads the configuration again and puts it into force, without waiting for its file to be
         looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
         what was in force stays.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseLeftOpen(
+        self,
+        request: _admin_pb2.ReleaseLeftOpenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReleaseLeftOpenResponse, _abc.Awaitable[_admin_pb2.ReleaseLeftOpenResponse]]:
+        """Gives back what attempts reserved whose process died before it knew what they had cost. Their
+        worst cases are taken for spent until then, in all their budgets and in the record of use.
+        Order it when it is known that the upstream didn't bill them, or how much it did.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

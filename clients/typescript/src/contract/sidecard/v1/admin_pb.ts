@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidecard/v1/admin.proto.
  */
 export const file_sidecard_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAyIPCg1SZWxvYWRSZXF1ZXN0Ij0KDlJlbG9hZFJlc3BvbnNlEg4KBnNoYTI1NhgBIAEoCRIbChN3YWl0aW5nX2Zvcl9yZXN0YXJ0GAIgAygJMqABCgxBZG1pblNlcnZpY2USTQoKUHVyZ2VDYWNoZRIeLnNpZGVjYXJkLnYxLlB1cmdlQ2FjaGVSZXF1ZXN0Gh8uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlc3BvbnNlEkEKBlJlbG9hZBIaLnNpZGVjYXJkLnYxLlJlbG9hZFJlcXVlc3QaGy5zaWRlY2FyZC52MS5SZWxvYWRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAyIPCg1SZWxvYWRSZXF1ZXN0Ij0KDlJlbG9hZFJlc3BvbnNlEg4KBnNoYTI1NhgBIAEoCRIbChN3YWl0aW5nX2Zvcl9yZXN0YXJ0GAIgAygJIhgKFlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QiPQoXUmVsZWFzZUxlZnRPcGVuUmVzcG9uc2USEAoIYXR0ZW1wdHMYASABKAMSEAoIbmFub191c2QYAiABKAMy/gEKDEFkbWluU2VydmljZRJNCgpQdXJnZUNhY2hlEh4uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlcXVlc3QaHy5zaWRlY2FyZC52MS5QdXJnZUNhY2hlUmVzcG9uc2USQQoGUmVsb2FkEhouc2lkZWNhcmQudjEuUmVsb2FkUmVxdWVzdBobLnNpZGVjYXJkLnYxLlJlbG9hZFJlc3BvbnNlElwKD1JlbGVhc2VMZWZ0T3BlbhIjLnNpZGVjYXJkLnYxLlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QaJC5zaWRlY2FyZC52MS5SZWxlYXNlTGVmdE9wZW5SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * Which answers to remove. One of the fields at least is set.
@@ -121,6 +121,49 @@ export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
   messageDesc(file_sidecard_v1_admin, 3);
 
 /**
+ * Nothing is to be said: all that was left open is released.
+ *
+ * @generated from message sidecard.v1.ReleaseLeftOpenRequest
+ */
+export type ReleaseLeftOpenRequest = Message<"sidecard.v1.ReleaseLeftOpenRequest"> & {
+};
+
+/**
+ * Describes the message sidecard.v1.ReleaseLeftOpenRequest.
+ * Use `create(ReleaseLeftOpenRequestSchema)` to create a new message.
+ */
+export const ReleaseLeftOpenRequestSchema: GenMessage<ReleaseLeftOpenRequest> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 4);
+
+/**
+ * What was released.
+ *
+ * @generated from message sidecard.v1.ReleaseLeftOpenResponse
+ */
+export type ReleaseLeftOpenResponse = Message<"sidecard.v1.ReleaseLeftOpenResponse"> & {
+  /**
+   * How many attempts.
+   *
+   * @generated from field: int64 attempts = 1;
+   */
+  attempts: bigint;
+
+  /**
+   * What they were taken to have cost, in nano-US-dollars; those without a price are not in it.
+   *
+   * @generated from field: int64 nano_usd = 2;
+   */
+  nanoUsd: bigint;
+};
+
+/**
+ * Describes the message sidecard.v1.ReleaseLeftOpenResponse.
+ * Use `create(ReleaseLeftOpenResponseSchema)` to create a new message.
+ */
+export const ReleaseLeftOpenResponseSchema: GenMessage<ReleaseLeftOpenResponse> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 5);
+
+/**
  * Orders to the daemon, for its operator.
  *
  * Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
@@ -151,6 +194,18 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReloadRequestSchema;
     output: typeof ReloadResponseSchema;
+  },
+  /**
+   * Gives back what attempts reserved whose process died before it knew what they had cost. Their
+   * worst cases are taken for spent until then, in all their budgets and in the record of use.
+   * Order it when it is known that the upstream didn't bill them, or how much it did.
+   *
+   * @generated from rpc sidecard.v1.AdminService.ReleaseLeftOpen
+   */
+  releaseLeftOpen: {
+    methodKind: "unary";
+    input: typeof ReleaseLeftOpenRequestSchema;
+    output: typeof ReleaseLeftOpenResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sidecard_v1_admin, 0);

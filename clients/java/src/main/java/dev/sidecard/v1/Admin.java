@@ -46,6 +46,16 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sidecard_v1_ReloadResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ReleaseLeftOpenRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ReleaseLeftOpenRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ReleaseLeftOpenResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ReleaseLeftOpenResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -62,12 +72,17 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       ".Duration\022\022\n\neverything\030\004 \001(\010\"%\n\022PurgeCa" +
       "cheResponse\022\017\n\007removed\030\001 \001(\003\"\017\n\rReloadRe" +
       "quest\"=\n\016ReloadResponse\022\016\n\006sha256\030\001 \001(\t\022" +
-      "\033\n\023waiting_for_restart\030\002 \003(\t2\240\001\n\014AdminSe" +
-      "rvice\022M\n\nPurgeCache\022\036.sidecard.v1.PurgeC" +
-      "acheRequest\032\037.sidecard.v1.PurgeCacheResp" +
-      "onse\022A\n\006Reload\022\032.sidecard.v1.ReloadReque" +
-      "st\032\033.sidecard.v1.ReloadResponseB\023\n\017dev.s" +
-      "idecard.v1P\001b\006proto3"
+      "\033\n\023waiting_for_restart\030\002 \003(\t\"\030\n\026ReleaseL" +
+      "eftOpenRequest\"=\n\027ReleaseLeftOpenRespons" +
+      "e\022\020\n\010attempts\030\001 \001(\003\022\020\n\010nano_usd\030\002 \001(\0032\376\001" +
+      "\n\014AdminService\022M\n\nPurgeCache\022\036.sidecard." +
+      "v1.PurgeCacheRequest\032\037.sidecard.v1.Purge" +
+      "CacheResponse\022A\n\006Reload\022\032.sidecard.v1.Re" +
+      "loadRequest\032\033.sidecard.v1.ReloadResponse" +
+      "\022\\\n\017ReleaseLeftOpen\022#.sidecard.v1.Releas" +
+      "eLeftOpenRequest\032$.sidecard.v1.ReleaseLe" +
+      "ftOpenResponseB\023\n\017dev.sidecard.v1P\001b\006pro" +
+      "to3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -98,6 +113,18 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReloadResponse_descriptor,
         new java.lang.String[] { "Sha256", "WaitingForRestart", });
+    internal_static_sidecard_v1_ReleaseLeftOpenRequest_descriptor =
+      getDescriptor().getMessageType(4);
+    internal_static_sidecard_v1_ReleaseLeftOpenRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ReleaseLeftOpenRequest_descriptor,
+        new java.lang.String[] { });
+    internal_static_sidecard_v1_ReleaseLeftOpenResponse_descriptor =
+      getDescriptor().getMessageType(5);
+    internal_static_sidecard_v1_ReleaseLeftOpenResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ReleaseLeftOpenResponse_descriptor,
+        new java.lang.String[] { "Attempts", "NanoUsd", });
     descriptor.resolveAllFeaturesImmutable();
     com.google.protobuf.DurationProto.getDescriptor();
   }
