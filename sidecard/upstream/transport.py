@@ -38,6 +38,13 @@ class TransportFault(Exception):
         self.reason = reason
 
 
+class OutOfResources(TransportFault):
+    """This machine had no descriptor or memory left for a connection; nothing was sent."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Phase.CONNECT, reason)
+
+
 class Misconfigured(Exception):
     """The transport can't send at all, as without a key; `str()` names the fix, never a secret."""
 
