@@ -66,13 +66,15 @@ class Fronts:
             trace_share=config.traces.share,
         )
         tls = _tls(config)
-        orders = _orders(config, state, self._servicer, reload)
+        self._state = state
+        orders = self._orders(config, state, reload)
         total_s = config.timeouts.total_s
         self.grpc = GrpcServer(self._servicer, config.listen, orders, tls, total_s=total_s)
         self.http = _http(behind, sink=sink, callers=callers, tls=tls)
 
     def configure(self, behind: Behind) -> None:
         """Answer the next calls by this."""
+        self._state = behind.state
         stack, count, total_s = behind.stack, behind.counter, behind.config.timeouts.total_s
         self._servicer.configure(stack, count=count, decoder=_decoder(behind), total_s=total_s)
         if self.http is not None:
@@ -81,6 +83,26 @@ class Fronts:
 
             decoder = HttpDecoder(**_decoding(behind))
             self.http.configure(stack, count=count, decoder=decoder, total_s=total_s)
+
+    def _orders(self, config: Config, state: State, reload: Reload) -> AdminServicer | None:
+        """Return who takes the operator's orders, None where nobody could tell who that is."""
+        token = _operators_token(config)
+        if token is None:
+            return None
+        recall = self._servicer.recall
+
+        def forget() -> None:
+            state.answers.forget()
+            recall.forget()
+
+        return AdminServicer(
+            state.store,
+            token=token,
+            clock=state.clock,
+            breakers=lambda: self._state.breakers,
+            forget=forget,
+            reload=reload,
+        )
 
 
 def _decoding(behind: Behind) -> Decoding:
@@ -141,26 +163,17 @@ def _http(
     )
 
 
-def _orders(
-    config: Config, state: State, servicer: GenerationServicer, reload: Reload
-) -> AdminServicer | None:
-    """Return who takes the operator's orders, None where nobody could tell who that is."""
+def _operators_token(config: Config) -> AdminToken | None:
+    """Return what orders are known by, None where none are taken."""
     if not config.listen.orders:
         return None
     if config.listen.admin_token_file is not None:
-        token = AdminToken(Path(config.listen.admin_token_file))
-    elif config.data_dir is not None:
-        try:
-            token = AdminToken.made(Path(config.data_dir) / "admin-token")
-        except OSError as error:
-            facts = {"data_dir": config.data_dir, "why": error.strerror}
-            _log.warning("no orders are taken: the token can't be kept", extra=facts)
-            return None
-    else:
+        return AdminToken(Path(config.listen.admin_token_file))
+    if config.data_dir is None:
         return None
-
-    def forget() -> None:
-        state.answers.forget()
-        servicer.recall.forget()
-
-    return AdminServicer(state.store, token=token, clock=state.clock, forget=forget, reload=reload)
+    try:
+        return AdminToken.made(Path(config.data_dir) / "admin-token")
+    except OSError as error:
+        facts = {"data_dir": config.data_dir, "why": error.strerror}
+        _log.warning("no orders are taken: the token can't be kept", extra=facts)
+        return None

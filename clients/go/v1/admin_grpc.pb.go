@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_PurgeCache_FullMethodName = "/sidecard.v1.AdminService/PurgeCache"
-	AdminService_Reload_FullMethodName     = "/sidecard.v1.AdminService/Reload"
+	AdminService_PurgeCache_FullMethodName   = "/sidecard.v1.AdminService/PurgeCache"
+	AdminService_Reload_FullMethodName       = "/sidecard.v1.AdminService/Reload"
+	AdminService_ResetBreaker_FullMethodName = "/sidecard.v1.AdminService/ResetBreaker"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -39,6 +40,10 @@ type AdminServiceClient interface {
 	// looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
 	// what was in force stays.
 	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (*ReloadResponse, error)
+	// Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+	// the next call is sent. Attempts that are still out count for nothing.
+	// One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+	ResetBreaker(ctx context.Context, in *ResetBreakerRequest, opts ...grpc.CallOption) (*ResetBreakerResponse, error)
 }
 
 type adminServiceClient struct {
@@ -69,6 +74,16 @@ func (c *adminServiceClient) Reload(ctx context.Context, in *ReloadRequest, opts
 	return out, nil
 }
 
+func (c *adminServiceClient) ResetBreaker(ctx context.Context, in *ResetBreakerRequest, opts ...grpc.CallOption) (*ResetBreakerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResetBreakerResponse)
+	err := c.cc.Invoke(ctx, AdminService_ResetBreaker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -85,6 +100,10 @@ type AdminServiceServer interface {
 	// looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
 	// what was in force stays.
 	Reload(context.Context, *ReloadRequest) (*ReloadResponse, error)
+	// Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+	// the next call is sent. Attempts that are still out count for nothing.
+	// One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+	ResetBreaker(context.Context, *ResetBreakerRequest) (*ResetBreakerResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -100,6 +119,9 @@ func (UnimplementedAdminServiceServer) PurgeCache(context.Context, *PurgeCacheRe
 }
 func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (*ReloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Reload not implemented")
+}
+func (UnimplementedAdminServiceServer) ResetBreaker(context.Context, *ResetBreakerRequest) (*ResetBreakerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetBreaker not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -158,6 +180,24 @@ func _AdminService_Reload_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ResetBreaker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResetBreakerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ResetBreaker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ResetBreaker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ResetBreaker(ctx, req.(*ResetBreakerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -172,6 +212,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Reload",
 			Handler:    _AdminService_Reload_Handler,
+		},
+		{
+			MethodName: "ResetBreaker",
+			Handler:    _AdminService_ResetBreaker_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

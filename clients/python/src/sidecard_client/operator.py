@@ -5,7 +5,12 @@ from typing import Self, TypeVar
 
 import grpc
 
-from sidecard.v1.admin_pb2 import PurgeCacheRequest, ReloadRequest, ReloadResponse
+from sidecard.v1.admin_pb2 import (
+    PurgeCacheRequest,
+    ReloadRequest,
+    ReloadResponse,
+    ResetBreakerRequest,
+)
 from sidecard.v1.admin_pb2_grpc import AdminServiceStub
 from sidecard_client.options import OPTIONS
 from sidecard_client.request import Caller
@@ -53,6 +58,15 @@ class Operator(Caller):
         which has them: what was in force stays.
         """
         return self._order(AdminServiceStub(self._channel).Reload, ReloadRequest())
+
+    def reset_breaker(self, target: str = "", *, everything: bool = False) -> list[str]:
+        """Close the breaker of a target, or all; return the targets whose weren't closed.
+
+        Raises what `purge_cache` does, and `InvalidCall` for a target that there isn't,
+        and for one whose breaker the configuration holds open or has disabled.
+        """
+        request = ResetBreakerRequest(target=target, everything=everything)
+        return list(self._order(AdminServiceStub(self._channel).ResetBreaker, request).closed)
 
     def _order(
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request

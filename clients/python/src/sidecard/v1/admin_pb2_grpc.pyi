@@ -45,6 +45,11 @@ class AdminServiceStub:
     looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
     what was in force stays.
     """
+    ResetBreaker: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetBreakerRequest, _admin_pb2.ResetBreakerResponse]
+    """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+    the next call is sent. Attempts that are still out count for nothing.
+    One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -62,6 +67,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads the configuration again and puts it into force, without waiting for its file to be
     looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
     what was in force stays.
+    """
+    ResetBreaker: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetBreakerRequest, _admin_pb2.ResetBreakerResponse]  # type: ignore[assignment]
+    """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+    the next call is sent. Attempts that are still out count for nothing.
+    One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,6 +99,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads the configuration again and puts it into force, without waiting for its file to be
         looked at. One with mistakes is refused whole, with INVALID_ARGUMENT and a violation for each:
         what was in force stays.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetBreaker(
+        self,
+        request: _admin_pb2.ResetBreakerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ResetBreakerResponse, _abc.Awaitable[_admin_pb2.ResetBreakerResponse]]:
+        """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+        the next call is sent. Attempts that are still out count for nothing.
+        One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -37,6 +37,16 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sidecard_v1_PurgeCacheResponse_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ResetBreakerRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ResetBreakerRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ResetBreakerResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ResetBreakerResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_sidecard_v1_ReloadRequest_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -60,14 +70,19 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       "acheRequest\022\016\n\006tenant\030\001 \001(\t\022\r\n\005route\030\002 \001" +
       "(\t\022-\n\nolder_than\030\003 \001(\0132\031.google.protobuf" +
       ".Duration\022\022\n\neverything\030\004 \001(\010\"%\n\022PurgeCa" +
-      "cheResponse\022\017\n\007removed\030\001 \001(\003\"\017\n\rReloadRe" +
-      "quest\"=\n\016ReloadResponse\022\016\n\006sha256\030\001 \001(\t\022" +
-      "\033\n\023waiting_for_restart\030\002 \003(\t2\240\001\n\014AdminSe" +
-      "rvice\022M\n\nPurgeCache\022\036.sidecard.v1.PurgeC" +
-      "acheRequest\032\037.sidecard.v1.PurgeCacheResp" +
-      "onse\022A\n\006Reload\022\032.sidecard.v1.ReloadReque" +
-      "st\032\033.sidecard.v1.ReloadResponseB\023\n\017dev.s" +
-      "idecard.v1P\001b\006proto3"
+      "cheResponse\022\017\n\007removed\030\001 \001(\003\"9\n\023ResetBre" +
+      "akerRequest\022\016\n\006target\030\001 \001(\t\022\022\n\neverythin" +
+      "g\030\002 \001(\010\"&\n\024ResetBreakerResponse\022\016\n\006close" +
+      "d\030\001 \003(\t\"\017\n\rReloadRequest\"=\n\016ReloadRespon" +
+      "se\022\016\n\006sha256\030\001 \001(\t\022\033\n\023waiting_for_restar" +
+      "t\030\002 \003(\t2\365\001\n\014AdminService\022M\n\nPurgeCache\022\036" +
+      ".sidecard.v1.PurgeCacheRequest\032\037.sidecar" +
+      "d.v1.PurgeCacheResponse\022A\n\006Reload\022\032.side" +
+      "card.v1.ReloadRequest\032\033.sidecard.v1.Relo" +
+      "adResponse\022S\n\014ResetBreaker\022 .sidecard.v1" +
+      ".ResetBreakerRequest\032!.sidecard.v1.Reset" +
+      "BreakerResponseB\023\n\017dev.sidecard.v1P\001b\006pr" +
+      "oto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -86,14 +101,26 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_PurgeCacheResponse_descriptor,
         new java.lang.String[] { "Removed", });
-    internal_static_sidecard_v1_ReloadRequest_descriptor =
+    internal_static_sidecard_v1_ResetBreakerRequest_descriptor =
       getDescriptor().getMessageType(2);
+    internal_static_sidecard_v1_ResetBreakerRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ResetBreakerRequest_descriptor,
+        new java.lang.String[] { "Target", "Everything", });
+    internal_static_sidecard_v1_ResetBreakerResponse_descriptor =
+      getDescriptor().getMessageType(3);
+    internal_static_sidecard_v1_ResetBreakerResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ResetBreakerResponse_descriptor,
+        new java.lang.String[] { "Closed", });
+    internal_static_sidecard_v1_ReloadRequest_descriptor =
+      getDescriptor().getMessageType(4);
     internal_static_sidecard_v1_ReloadRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReloadRequest_descriptor,
         new java.lang.String[] { });
     internal_static_sidecard_v1_ReloadResponse_descriptor =
-      getDescriptor().getMessageType(3);
+      getDescriptor().getMessageType(5);
     internal_static_sidecard_v1_ReloadResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReloadResponse_descriptor,
