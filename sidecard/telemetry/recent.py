@@ -26,6 +26,7 @@ class _Kept(NamedTuple):
     ending: Ending
     error: str
     head: Head | None
+    tried: str
     attempts: int
     duration_s: float
     first_event_s: float | None
@@ -52,6 +53,7 @@ class Recent:
             outcome.ending,
             error.reason if isinstance(error, SidecardError) else "",
             head,
+            "" if head or not len(trail) else trail.last.target,
             trail.sent,
             outcome.ended_at - began,
             None if first is None else first - began,
@@ -79,7 +81,7 @@ def _told(kept: _Kept) -> JsonObject:
         "outcome": kept.ending.value,
         "error": kept.error,
         "source": head.source.value if head else "",
-        "target": head.target if head else "",
+        "target": head.target if head else kept.tried,
         "degraded": head.degraded if head else False,
         "attempts": kept.attempts,
         "duration_s": kept.duration_s,
