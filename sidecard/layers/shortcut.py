@@ -32,7 +32,8 @@ class Shortcut:
         call.trail.answer = found.answer.message
         now = self._clock.now()
         head = self._answers.head(found)
-        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now)
+        stop_reason = found.answer.message.stop_reason
+        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now, stop_reason)
         self._sink(call, head, outcome, began=began)
         return Hit(found.answer.message, head, outcome)
 

@@ -17,6 +17,7 @@ from sidecard.core.errors import SidecardError
 from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
+from sidecard.core.trail import Attempt
 
 _log: Final = logging.getLogger("sidecard.access")
 _quoted: Final = json.encoder.encode_basestring_ascii
@@ -24,6 +25,8 @@ _quoted: Final = json.encoder.encode_basestring_ascii
 _OWN: Final = ("request_id", "duration_ms", "age_s", "first_event_ms")
 _CUT: Final = "\0"
 """What no JSON has."""
+_REASON_CHARS: Final = 64
+_USUAL: Final = frozenset({"", "end_turn"})
 _MOST_KNOWN: Final = 256
 
 
@@ -126,7 +129,15 @@ class _HitLines:
             or trail.trace is not None
         ):
             return None
-        same = (call.tenant, call.mode, call.route.name, head.source, head.target, head.degraded)
+        same = (
+            call.tenant,
+            call.mode,
+            call.route.name,
+            head.source,
+            head.target,
+            head.degraded,
+            outcome.stop_reason,
+        )
         known = self._known.get(same)
         if known is None:
             if len(self._known) >= _MOST_KNOWN:
@@ -156,8 +167,9 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
     }
     if (trace := call.trail.trace) is not None:
         facts["trace_id"] = trace.trace_id
-    if len(trail := call.trail) > 1:
-        facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
+    trail = call.trail
+    if len(trail) > 1 or (len(trail) == 1 and head is None):
+        facts["tried"] = [_tried(attempt) for attempt in trail]
     if trail.queued_s:
         facts["queued_ms"] = _ms(trail.queued_s)
     if head is not None:
@@ -171,12 +183,29 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         facts["cache_write_tokens"] = usage.cache_write_tokens
     if (cost := trail.cost_nano_usd) is not None:
         facts["cost_nano_usd"] = cost
-    if isinstance(outcome.error, SidecardError):
-        facts["error"] = outcome.error.reason
-        facts["error_message"] = outcome.error.message
-    elif outcome.error is not None:
-        facts["error"] = type(outcome.error).__name__
+    if outcome.ending is not Ending.COMPLETED:
+        facts["deadline_ms"] = _ms(call.deadline - began)
+        facts["priority"] = call.priority.value
+    _add_end(facts, outcome)
     return facts
+
+
+def _add_end(facts: dict[str, Any], outcome: Outcome) -> None:
+    error = outcome.error
+    if outcome.stop_reason not in _USUAL:
+        facts["stop_reason"] = outcome.stop_reason[:_REASON_CHARS]
+    if isinstance(error, SidecardError):
+        facts["error"] = error.reason
+        facts["error_message"] = error.message
+    elif error is not None:
+        facts["error"] = type(error).__name__
+
+
+def _tried(attempt: Attempt) -> str:
+    """Return an attempt's target, its end, and how long it took up to that or to its commit."""
+    end = attempt.error or "ANSWERED"
+    took = f" {_ms(attempt.duration_s):.1f} ms" if attempt.sent else ""
+    return f"{attempt.target} {end}{took}"
 
 
 def _json(value: object) -> str:
