@@ -73,7 +73,8 @@ class Running:
         self._calls = Calls(self._access)
         self._recent = Recent(state.clock)
         self.metrics = Metrics(
-            lambda: gauges(*self._parts(), busy=transport.busy), **_names(config, state)
+            lambda: gauges(*self._parts(), busy=transport.busy, connections=transport.connections),
+            **_names(config, state),
         )
         self._calls.add(self.metrics.call)
         self._calls.add(self._recent)

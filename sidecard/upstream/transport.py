@@ -97,6 +97,11 @@ class Transport(Protocol):
         """How many answers are being read now, each over a connection of its own."""
         ...
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, those that are kept for the next calls, too."""
+        ...
+
     async def aclose(self) -> None:
         """Close every connection."""
         ...
