@@ -3,14 +3,20 @@
 import asyncio
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.reloading import reloaded, served, shows, write
+from tests.support.reloading import reloaded, served, shows, status, write
 from tests.support.rpc import fails, read
+
+if TYPE_CHECKING:
+    import grpc
+
+Stream: TypeAlias = "grpc.aio.UnaryStreamCall[Any, pb.StreamGenerateResponse]"
 
 ASK = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 SLOW = Script.of({"fault": "none", "pace": {"delta_s": 0.03}, "times": "always"})
@@ -86,3 +92,72 @@ async def test_places_are_counted_over_reloads(file: Path) -> None:
         assert found["admission"]["shared"]["in_flight"] == 2
         assert (await read(first)).whole
         assert (await waits).text
+
+
+async def test_what_was_sent_counts_under_new_limits(file: Path) -> None:
+    """A reload gives a target no second minute, and whoever waits for it keeps its place."""
+    limits = {"requests_per_minute": 3, "max_wait_s": 0.01}
+    write(file, limits=limits)
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        for _ in range(3):
+            await caller.Generate(ASK)
+        assert (await fails(caller.Generate(ASK))).reason == "RATE_LIMITED"
+        write(file, limits={**limits, "input_tokens_per_minute": 1_000_000})
+        found = await reloaded(daemon)
+        assert found["targets"][0]["limits"]["requests"]["room"] < 1
+        assert (await fails(caller.Generate(ASK))).reason == "RATE_LIMITED"
+        write(file, limits={**limits, "max_wait_s": 60})
+        await reloaded(daemon)
+        waits = asyncio.ensure_future(caller.Generate(ASK, timeout=50))
+        await shows(daemon, lambda found: found["admission"]["shared"]["in_flight"] == 1)
+        write(file, limits={"requests_per_minute": 6_000, "max_wait_s": 60})
+        await reloaded(daemon)
+        assert (await asyncio.wait_for(waits, 10)).text
+        assert sim.books.requests == 4
+
+
+async def test_new_prices_hold_for_new_calls(file: Path) -> None:
+    """A call that runs is billed as it was reserved; what is spent is the sum of both."""
+
+    def priced(output: str) -> dict[str, object]:
+        models = {"claude-sonnet-5-5": {"input": "0", "output": output}}
+        limits = [{"name": "all", "dollars": 10, "per": "month"}]
+        return {"prices": {"models": models}, "budgets": {"limits": limits}}
+
+    write(file, **priced("1"))
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+        stream = caller.StreamGenerate(ASK)
+        await anext(aiter(stream))
+        write(file, **priced("1000"))
+        found = await reloaded(daemon)
+        assert found["budgets"]["open"] == 1
+        before = (await read(stream)).messages[-1].response
+        after = await caller.Generate(ASK)
+        assert before.cost_nano_usd == before.usage.output_tokens * 1_000
+        assert after.cost_nano_usd == after.usage.output_tokens * 1_000_000
+        [account] = (await status(daemon))["budgets"]["accounts"]
+        spent = before.cost_nano_usd + after.cost_nano_usd
+        assert (account["spent"], account["reserved"]) == (spent, 0)
+
+
+async def test_the_log_level_changes_while_a_call_runs(file: Path) -> None:
+    """It holds from the reload on, for whatever ends then, and changes back."""
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+
+        async def begun(request_id: str) -> Stream:
+            stream = caller.StreamGenerate(ASK, metadata=(("x-request-id", request_id),))
+            await anext(aiter(stream))
+            return stream
+
+        quiet = await begun("quiet")
+        write(file, log={"level": "error"})
+        await reloaded(daemon)
+        assert (await read(quiet)).whole
+        told = await begun("told")
+        write(file, log={"level": "info"})
+        await reloaded(daemon)
+        assert (await read(told)).whole
+        await daemon.logged("call", request_id="told", outcome="completed")
+        assert not [line for line in daemon.lines if line.get("request_id") == "quiet"]
