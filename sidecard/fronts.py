@@ -15,6 +15,7 @@ from sidecard.server.admin_token import AdminToken
 from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer
+from sidecard.server.memory import Memory, most_of
 from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.state import State
 from sidecard.upstream.count import TokenCounter
@@ -53,6 +54,7 @@ class Fronts:
     def __init__(self, behind: Behind, *, hits: Hits, sink: RpcSink, reload: Reload) -> None:
         config, state = behind.config, behind.state
         callers = _callers(config)
+        memory = Memory(most_of(config.listen.max_memory_bytes), clock=state.clock)
         self._servicer = GenerationServicer(
             behind.stack,
             hits=hits,
@@ -63,6 +65,7 @@ class Fronts:
             sink=sink,
             total_s=config.timeouts.total_s,
             listen=config.listen,
+            memory=memory,
             trace_share=config.traces.share,
         )
         tls = _tls(config)
@@ -70,7 +73,7 @@ class Fronts:
         orders = self._orders(config, state, reload)
         total_s = config.timeouts.total_s
         self.grpc = GrpcServer(self._servicer, config.listen, orders, tls, total_s=total_s)
-        self.http = _http(behind, sink=sink, callers=callers, tls=tls)
+        self.http = _http(behind, sink=sink, callers=callers, memory=memory, tls=tls)
 
     def configure(self, behind: Behind) -> None:
         """Answer the next calls by this."""
@@ -138,7 +141,12 @@ def _tls(config: Config) -> "ServerTls | None":
 
 
 def _http(
-    behind: Behind, *, sink: RpcSink, callers: Callers | None, tls: "ServerTls | None"
+    behind: Behind,
+    *,
+    sink: RpcSink,
+    callers: Callers | None,
+    memory: Memory,
+    tls: "ServerTls | None",
 ) -> "HttpServer | None":
     """Return the server for programs that use an Anthropic SDK, None where there is none."""
     config = behind.config
@@ -158,6 +166,7 @@ def _http(
         sink=sink,
         total_s=config.timeouts.total_s,
         listen=config.listen,
+        memory=memory,
         tls=tls,
         trace_share=config.traces.share,
     )

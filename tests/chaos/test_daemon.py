@@ -119,3 +119,36 @@ async def test_a_loop_that_is_held_up_is_seen_and_deadlines_end_calls() -> None:
         assert (await status(daemon.admin))["admission"]["shared"]["in_flight"] == 0
         sim.play(Script.of())
         assert (await ask(caller, stream=True, deadline_s=10)).answered
+
+
+async def test_with_little_memory_left_what_runs_goes_on() -> None:
+    """Newcomers are refused, unread, until others have ended and given theirs back."""
+    large = pb.GenerateRequest(prompt="please say a few words " + "x" * 20_000_000)
+    async with (
+        Simulator(pace=Pace(delta_s=0.1)) as sim,
+        running(settings(sim.base_url) | ONCE) as idle,
+        connected(idle.address) as first,
+    ):
+        assert (await ask(first, stream=True, deadline_s=10)).answered
+        most = idle.private_bytes + 30_000_000
+        env = settings(sim.base_url) | ONCE | {"SIDECARD_LISTEN__MAX_MEMORY_BYTES": str(most)}
+        async with running(env) as daemon, connected(daemon.address) as caller:
+            stream = caller.StreamGenerate(pb.GenerateRequest(prompt="please say a few words"))
+            await anext(aiter(stream))
+            sim.play(Script.of({"fault": "blackhole", "for_s": 60, "times": 2}))
+            holds = [asyncio.ensure_future(caller.Generate(large)) for _ in range(2)]
+            async with asyncio.timeout(20):
+                while daemon.private_bytes < most:  # noqa: ASYNC110  # another process
+                    await asyncio.sleep(0.02)
+            refused = await ask(caller, stream=False, deadline_s=10)
+            assert (refused.reason, refused.attempts) == ("OVERLOADED", 0), refused
+            await daemon.logged("memory is short")
+            assert (await read(stream)).whole
+            for hold in holds:
+                hold.cancel()
+            await asyncio.wait(holds)
+            sim.play(Script.of())
+            async with asyncio.timeout(20):
+                while not (answer := await ask(caller, stream=False, deadline_s=10)).answered:
+                    assert answer.reason == "OVERLOADED"
+                    await asyncio.sleep(0.1)
