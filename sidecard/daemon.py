@@ -79,7 +79,8 @@ class Running:
         self._calls.add(self._access, alike=self._access.alike)
         self._recent = Recent(state.clock)
         self.metrics = Metrics(
-            lambda: gauges(*self._parts(), busy=transport.busy), **_names(config, state)
+            lambda: gauges(*self._parts(), busy=transport.busy, connections=transport.connections),
+            **_names(config, state),
         )
         self._calls.add(self.metrics.call, alike=partial(counting, self.metrics))
         self._calls.add(self._recent, alike=self._recent.alike)

@@ -15,6 +15,7 @@ from sidecard.server.admin_token import AdminToken
 from sidecard.server.caller_tokens import Callers, CallerTokens
 from sidecard.server.decode import Decoder
 from sidecard.server.grpc_server import GrpcServer
+from sidecard.server.memory import Memory, most_of
 from sidecard.server.servicer import GenerationServicer, RpcSink
 from sidecard.state import State
 from sidecard.upstream.count import TokenCounter
@@ -55,6 +56,7 @@ class Fronts:
     ) -> None:
         config, state = behind.config, behind.state
         callers = _callers(config)
+        memory = Memory(most_of(config.listen.max_memory_bytes), clock=state.clock)
         self._servicer = GenerationServicer(
             behind.stack,
             hits=hits,
@@ -65,16 +67,19 @@ class Fronts:
             sink=sink,
             total_s=config.timeouts.total_s,
             listen=config.listen,
+            memory=memory,
             trace_share=config.traces.share,
         )
         tls = _tls(config)
-        orders = _orders(config, state, self._servicer, reload, release)
+        self._state = state
+        orders = self._orders(config, state, reload, release)
         total_s = config.timeouts.total_s
         self.grpc = GrpcServer(self._servicer, config.listen, orders, tls, total_s=total_s)
-        self.http = _http(behind, sink=sink, callers=callers, tls=tls)
+        self.http = _http(behind, sink=sink, callers=callers, memory=memory, tls=tls)
 
     def configure(self, behind: Behind) -> None:
         """Answer the next calls by this."""
+        self._state = behind.state
         stack, count, total_s = behind.stack, behind.counter, behind.config.timeouts.total_s
         self._servicer.configure(stack, count=count, decoder=_decoder(behind), total_s=total_s)
         if self.http is not None:
@@ -83,6 +88,29 @@ class Fronts:
 
             decoder = HttpDecoder(**_decoding(behind))
             self.http.configure(stack, count=count, decoder=decoder, total_s=total_s)
+
+    def _orders(
+        self, config: Config, state: State, reload: Reload, release: Release
+    ) -> AdminServicer | None:
+        """Return who takes the operator's orders, None where nobody could tell who that is."""
+        token = _operators_token(config)
+        if token is None:
+            return None
+        recall = self._servicer.recall
+
+        def forget() -> None:
+            state.answers.forget()
+            recall.forget()
+
+        return AdminServicer(
+            state.store,
+            token=token,
+            clock=state.clock,
+            breakers=lambda: self._state.breakers,
+            forget=forget,
+            reload=reload,
+            release=release,
+        )
 
 
 def _decoding(behind: Behind) -> Decoding:
@@ -118,7 +146,12 @@ def _tls(config: Config) -> "ServerTls | None":
 
 
 def _http(
-    behind: Behind, *, sink: RpcSink, callers: Callers | None, tls: "ServerTls | None"
+    behind: Behind,
+    *,
+    sink: RpcSink,
+    callers: Callers | None,
+    memory: Memory,
+    tls: "ServerTls | None",
 ) -> "HttpServer | None":
     """Return the server for programs that use an Anthropic SDK, None where there is none."""
     config = behind.config
@@ -138,42 +171,23 @@ def _http(
         sink=sink,
         total_s=config.timeouts.total_s,
         listen=config.listen,
+        memory=memory,
         tls=tls,
         trace_share=config.traces.share,
     )
 
 
-def _orders(
-    config: Config,
-    state: State,
-    servicer: GenerationServicer,
-    reload: Reload,
-    release: Release,
-) -> AdminServicer | None:
-    """Return who takes the operator's orders, None where nobody could tell who that is."""
+def _operators_token(config: Config) -> AdminToken | None:
+    """Return what orders are known by, None where none are taken."""
     if not config.listen.orders:
         return None
     if config.listen.admin_token_file is not None:
-        token = AdminToken(Path(config.listen.admin_token_file))
-    elif config.data_dir is not None:
-        try:
-            token = AdminToken.made(Path(config.data_dir) / "admin-token")
-        except OSError as error:
-            facts = {"data_dir": config.data_dir, "why": error.strerror}
-            _log.warning("no orders are taken: the token can't be kept", extra=facts)
-            return None
-    else:
+        return AdminToken(Path(config.listen.admin_token_file))
+    if config.data_dir is None:
         return None
-
-    def forget() -> None:
-        state.answers.forget()
-        servicer.recall.forget()
-
-    return AdminServicer(
-        state.store,
-        token=token,
-        clock=state.clock,
-        forget=forget,
-        reload=reload,
-        release=release,
-    )
+    try:
+        return AdminToken.made(Path(config.data_dir) / "admin-token")
+    except OSError as error:
+        facts = {"data_dir": config.data_dir, "why": error.strerror}
+        _log.warning("no orders are taken: the token can't be kept", extra=facts)
+        return None

@@ -65,17 +65,18 @@ def status(
 
 
 def gauges(
-    state: State, admit: Admit, coalesce: Coalesce, reloads: Reloads, *, busy: int
+    state: State, admit: Admit, coalesce: Coalesce, reloads: Reloads, *, busy: int, connections: int
 ) -> Iterator[Gauge]:
     """Yield what is read at each scrape: a gauge's name, its labels and its value.
 
-    `busy` is how many answers of the upstream are being read.
+    `busy` is how many answers of the upstream are being read, over so many open `connections`.
     """
     now = state.clock.now()
     yield "sidecard_info", {"version": VERSION}, 1.0
     yield from _configured(reloads)
     yield "sidecard_prices_info", {"version": state.prices.version}, 1.0
     yield "sidecard_upstream_busy", {}, float(busy)
+    yield "sidecard_upstream_connections", {}, float(connections)
     for target, breaker in state.breakers:
         for known in BreakerState:
             labels = {"target": target, "state": known.value}
@@ -137,6 +138,8 @@ def _spent(state: State) -> Iterator[Gauge]:
         scale = _NANO if budget.unit is Unit.DOLLARS else 1
         yield "sidecard_budget_spent", labels, standing.spent / scale
         yield "sidecard_budget_reserved", labels, standing.reserved / scale
+        left = max(budget.limit - standing.spent - standing.reserved, 0)
+        yield "sidecard_budget_left", labels, left / scale
         yield "sidecard_budget_limit", labels, budget.limit / scale
 
 

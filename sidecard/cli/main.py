@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "check": "check a configuration and list every mistake",
     "call": "ask a running daemon one question",
     "cache": "show or remove the answers that a running daemon keeps",
+    "breaker": "close the breaker of a target of a running daemon",
     "reload": "have a running daemon read its configuration again",
     "budget": "show what is spent of the budgets of a running daemon",
     "usage": "show what calls used and cost, from its ledger",

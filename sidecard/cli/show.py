@@ -114,6 +114,8 @@ def duration(seconds: object) -> str:
     """Return a duration in its two largest units."""
     if not isinstance(seconds, int | float):
         return "?"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms" if seconds > 0 else "0 s"
     whole = round(seconds)
     if whole < 60:  # noqa: PLR2004
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004

@@ -13,6 +13,9 @@ from sidecard.cli.show import Document, cell, duration, section, table
 
 _HOME: Final = "\x1b[H\x1b[J"
 """Where a terminal begins anew; what isn't one gets a page after the other."""
+_CUT: Final = "\x1b[?7l"
+_WRAP: Final = "\x1b[?7h"
+"""What has a terminal cut lines of wide characters: one that wraps pushes the first out of it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _told(document: Document) -> Iterator[str]:
-    height = shutil.get_terminal_size().lines if sys.stdout.isatty() else 1_000
+    window = shutil.get_terminal_size()
     lines = [*status.told(document), "", _cache(document), "", *_recent(document)]
     if sys.stdout.isatty():
-        lines[0] = _HOME + lines[0]
-    yield from lines[: height - 1]
+        lines = [line[: window.columns] for line in lines[: window.lines - 1]]
+        lines[0] = _HOME + _CUT + lines[0]
+        lines[-1] += _WRAP
+    yield from lines
 
 
 def _cache(document: Document) -> str:

@@ -16,6 +16,7 @@ from sidecard.config.kinds import (
     Seconds,
     SecondsOrNone,
     Section,
+    StoreBytes,
     TokenFile,
     is_loopback,
     split_address,
@@ -144,6 +145,13 @@ class Listen(Section):
         description="Most gRPC calls that are open at one time, those whose request is still "
         "coming and hits included. One more fails with RESOURCE_EXHAUSTED, its request unread. "
         "`admission` bounds those that run.",
+    )
+    max_memory_bytes: StoreBytes | None = Field(
+        None,
+        description="Memory of the process's own, in bytes, beyond which calls that come are "
+        "refused with RESOURCE_EXHAUSTED, their request unread, while others run; the file of the "
+        "cache doesn't count. null: nine tenths of what the container may use, any amount outside "
+        "of one. More risks that the kernel kills the daemon, and every call with it.",
     )
     handshake_s: Seconds = Field(
         10.0,

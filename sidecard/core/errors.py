@@ -110,7 +110,11 @@ class NotCached(SidecardError):
 
 
 class Overloaded(SidecardError):
-    """The queue is full, or the call's deadline can't be met at the current rate."""
+    """There is no room here.
+
+    The queue is full, the deadline can't be met at the current rate,
+    or no descriptor is left for a connection to the upstream.
+    """
 
     blame = Blame.LOCAL
 

@@ -21,6 +21,7 @@ class Outcome:
     `usage` is what was used as far as anybody knows; None when nothing was reported.
     `first_event_at` and `ended_at` are moments of `Clock.now`;
     the first is None when no content was delivered.
+    `stop_reason` is why a whole answer ends where it does, empty where none was.
     """
 
     ending: Ending
@@ -28,3 +29,4 @@ class Outcome:
     error: BaseException | None
     first_event_at: float | None
     ended_at: float
+    stop_reason: str = ""

@@ -29,8 +29,8 @@ class HitSink(Protocol):
         ...
 
 
-Alike = Callable[[Call, Head], HitSink | None]
-"""Gives what takes note of hits like the one of this call and head, None where it needs each."""
+Alike = Callable[[Call, Head, Outcome], HitSink | None]
+"""Gives what takes note of hits like the one that ended so, None where it needs each."""
 
 
 class NoteSink(Protocol):

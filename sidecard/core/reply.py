@@ -159,8 +159,8 @@ class Reply:
             await self._end(Ending.FAILED, error)
             raise
         self._note(batch)
-        if type(batch[-1]) is Finished:
-            await self._end(Ending.COMPLETED)
+        if type(last := batch[-1]) is Finished:
+            await self._end(Ending.COMPLETED, stop_reason=last.stop_reason)
         return batch
 
     async def message(self) -> Message:
@@ -168,7 +168,7 @@ class Reply:
         stream = self._stream
         if type(stream) is _Whole and self.outcome is None:
             self._first_event_at = self._clock.now()
-            await self._end(Ending.COMPLETED)
+            await self._end(Ending.COMPLETED, stop_reason=stream.message.stop_reason)
             return stream.message
         folder = Folder()
         async for batch in self:
@@ -188,13 +188,15 @@ class Reply:
             if type(event) is Usage:
                 self._usage = event
 
-    async def _end(self, ending: Ending, error: BaseException | None = None) -> None:
+    async def _end(
+        self, ending: Ending, error: BaseException | None = None, *, stop_reason: str = ""
+    ) -> None:
         if self.outcome is not None:
             return
         # Who shares an answer sees what it used, and used nothing: it would be counted twice.
         usage = NO_USAGE if self.head.source is Source.COALESCED else self._usage
         outcome = self.outcome = Outcome(
-            ending, usage, error, self._first_event_at, self._clock.now()
+            ending, usage, error, self._first_event_at, self._clock.now(), stop_reason
         )
         try:
             await self._stream.aclose()

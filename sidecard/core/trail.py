@@ -133,6 +133,11 @@ class Trail:
         return attempt
 
     @property
+    def last(self) -> Attempt:
+        """The attempt that was made last; there is one."""
+        return self._attempts[-1]
+
+    @property
     def cost_nano_usd(self) -> int | None:
         """What all attempts cost, in billionths of a US dollar; None if that isn't known of one."""
         if not self._attempts:

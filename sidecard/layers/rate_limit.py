@@ -12,6 +12,7 @@ from sidecard.core.call import Call, Priority
 from sidecard.core.clock import Clock, Timer
 from sidecard.core.errors import (
     DeadlineExceeded,
+    Overloaded,
     RateLimited,
     UpstreamError,
     UpstreamThrottled,
@@ -163,6 +164,8 @@ class RateLimit:
                 gate.failed(reservation, error.usage, now)
             elif isinstance(error, UpstreamError):
                 gate.refused(reservation, now)
+            elif isinstance(error, Overloaded):
+                gate.unsent(reservation, now)
             else:
                 # Cancelled, most often: the answer may have been under way.
                 gate.ended(reservation, getattr(error, "usage", None), now, whole=False)

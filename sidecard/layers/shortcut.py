@@ -39,9 +39,10 @@ class Shortcut:
         call.trail.answer = found.answer.message
         now = self._clock.now()
         head = self._answers.head(found)
-        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now)
+        stop_reason = found.answer.message.stop_reason
+        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, now, now, stop_reason)
         self._sink(call, head, outcome, began=began)
-        tell = self._alike(call, head)
+        tell = self._alike(call, head, outcome)
         again = None if tell is None else self._again(self._answers.again(call, key, found), tell)
         return Hit(found.answer.message, head, outcome, again)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -20,6 +20,7 @@ from sidecard.core.errors import (
 )
 from sidecard.core.ledger import LedgerFailed, LeftOpen
 from sidecard.core.store import Purge, Store, StoreFailed
+from sidecard.policy.breaker import Breaker, State
 from sidecard.server.admin_token import AdminToken
 from sidecard.server.arrival import Arrival, Context, arrive
 from sidecard.server.reading import reading
@@ -28,11 +29,21 @@ from sidecard.v1 import admin_pb2 as pb
 
 SERVICE = "sidecard.v1.AdminService"
 _LONGEST_S = 600.0
+_TARGETS_TOLD = 20
 _EMPTY = "names nothing to remove; set tenant, route or older_than, or everything"
 
 _log = logging.getLogger(__name__)
 
-_Request = TypeVar("_Request", pb.PurgeCacheRequest, pb.ReloadRequest, pb.ReleaseLeftOpenRequest)
+_Request = TypeVar(
+    "_Request",
+    pb.PurgeCacheRequest,
+    pb.ReloadRequest,
+    pb.ReleaseLeftOpenRequest,
+    pb.ResetBreakerRequest,
+)
+
+Breakers = Callable[[], Iterable[tuple[str, Breaker]]]
+"""Gives the breakers that there are now, by their targets' names."""
 
 Reload = Callable[[], Coroutine[None, None, Reloads]]
 """Puts the configuration as it is now into force; raises `ConfigError` where it has mistakes."""
@@ -47,6 +58,7 @@ class AdminServicer:
     `reload` reads the configuration again, and goes on when who ordered it has left, as does
     `release`.
     `forget` drops what is remembered of answers beside the store.
+    `breakers` may be others after a reload.
     """
 
     def __init__(
@@ -55,11 +67,13 @@ class AdminServicer:
         *,
         token: AdminToken,
         clock: Clock,
+        breakers: Breakers,
         forget: Callable[[], object] = lambda: None,
         reload: Reload,
         release: Release,
     ) -> None:
         self._store = store
+        self._breakers = breakers
         self._forget = forget
         self._reload = reload
         self._release = release
@@ -116,6 +130,39 @@ class AdminServicer:
         facts = {"attempts": found.attempts, "nano_usd": found.nano_usd}
         _log.warning("left open released", extra={"request_id": arrival.request_id, **facts})
         return pb.ReleaseLeftOpenResponse(**facts)
+
+    async def reset_breaker(self, payload: bytes, context: Context) -> pb.ResetBreakerResponse:
+        """Close breakers, and return the targets of those that weren't closed."""
+        arrival = arrive(context, self._clock, _LONGEST_S)
+        try:
+            self._authenticate(context)
+            request = _parse(pb.ResetBreakerRequest, payload)
+            closed = self._reset(request)
+        except Exception as error:  # noqa: BLE001  # as above
+            await _fail(context, error, arrival)
+        facts = {"target": request.target, "everything": request.everything, "closed": closed}
+        _log.info("breakers reset", extra={"request_id": arrival.request_id, **facts})
+        return pb.ResetBreakerResponse(closed=closed)
+
+    def _reset(self, request: pb.ResetBreakerRequest) -> list[str]:
+        target = request.target
+        if bool(target) is request.everything:
+            raise InvalidCall(Violation("request", "set target, or else everything"))
+        known = dict(self._breakers())
+        if target and target not in known:
+            names = ", ".join(sorted(known)[:_TARGETS_TOLD])
+            raise InvalidCall(Violation("target", f"has no breaker; there are {names}"))
+        if target and (mode := known[target].policy.mode) != "auto":
+            told = f"is {mode} by the configuration: change breaker.mode and reload"
+            raise InvalidCall(Violation("target", told))
+        chosen = {name: b for name, b in known.items() if target in {"", name}}
+        closed: list[str] = []
+        for name, breaker in chosen.items():
+            if breaker.policy.mode == "auto":
+                if breaker.state is not State.CLOSED:
+                    closed.append(name)
+                breaker.reset(self._clock.now())
+        return closed
 
     def _authenticate(self, context: Context) -> None:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
@@ -177,5 +224,9 @@ def handlers(
         "Reload": grpc.stream_unary_rpc_method_handler(
             reading(servicer.reload, body_s),
             response_serializer=pb.ReloadResponse.SerializeToString,
+        ),
+        "ResetBreaker": grpc.stream_unary_rpc_method_handler(
+            reading(servicer.reset_breaker, body_s),
+            response_serializer=pb.ResetBreakerResponse.SerializeToString,
         ),
     }

@@ -30,6 +30,7 @@ from sidecard.server import encode, reading, writing
 from sidecard.server.arrival import Arrival, Context, arrive, authorization_of
 from sidecard.server.caller_tokens import Callers
 from sidecard.server.decode import Decoder
+from sidecard.server.memory import Memory
 from sidecard.server.open_calls import OpenCalls
 from sidecard.server.recall import Recall, Recalled
 from sidecard.server.status import CANCELLED, OK, code_of, details_of, message_of
@@ -68,6 +69,7 @@ class GenerationServicer:
         sink: RpcSink = lambda *_: None,
         total_s: float,
         listen: Listen = _DEFAULTS,
+        memory: Memory | None = None,
         trace_share: float | None = None,
     ) -> None:
         self._stack = stack
@@ -80,6 +82,7 @@ class GenerationServicer:
         self._sink = sink
         self._total_s = total_s
         self._listen = listen
+        self._memory = memory or Memory(None, clock=clock)
         self._in_time = reading.InTime(listen.body_s)
         self._trace_share = trace_share
         self.open_calls = OpenCalls()
@@ -173,6 +176,7 @@ class GenerationServicer:
         self._own(arrival)
         if len(self.open_calls) > (most := self._listen.calls):
             raise Overloaded(f"{most:,} calls are open, and no more are taken (listen.calls)")
+        self._memory.see_that_there_is_room(len(self.open_calls))
         size = sum([len(key) + len(value) for key, value in arrival.metadata])
         if size > (most := self._listen.header_bytes):
             limit = f"at most {most:,} (listen.header_bytes)"

@@ -14,10 +14,10 @@ from typing import Any, Final
 from sidecard.core.call import Call
 from sidecard.core.clock import Clock
 from sidecard.core.errors import SidecardError
-from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.ports import HitSink
 from sidecard.core.reply import Head
+from sidecard.core.trail import Attempt
 from sidecard.telemetry.log import Stream
 
 _log: Final = logging.getLogger("sidecard.access")
@@ -27,6 +27,8 @@ _OWN: Final = ("request_id", "duration_ms", "age_s", "first_event_ms")
 _EVENT: Final = '"level":"info","event":"call"'
 _CUT: Final = "\0"
 """What no JSON has."""
+_REASON_CHARS: Final = 64
+_USUAL: Final = frozenset({"", "end_turn"})
 
 
 def _no_content(_call: Call) -> Mapping[str, str]:
@@ -80,7 +82,7 @@ class AccessLog:
         for stream in _streams():
             stream.write(line)
 
-    def alike(self, call: Call, head: Head) -> HitSink | None:
+    def alike(self, call: Call, head: Head, outcome: Outcome) -> HitSink | None:
         """Return what writes the lines of hits like this one, None where each needs one of its own.
 
         A hit takes so little else that its line would be a third of it. So what is the same from
@@ -88,7 +90,6 @@ class AccessLog:
         """
         if not self._as_json or call.trail.trace is not None or self._content(call):
             return None
-        outcome = Outcome(Ending.COMPLETED, NO_USAGE, None, 0.0, 0.0)
         first, second, third, fourth, last = _parts(_facts(call, head, outcome, 0.0))
         good, streams = not head.degraded, _streams()
 
@@ -142,8 +143,9 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
     }
     if (trace := call.trail.trace) is not None:
         facts["trace_id"] = trace.trace_id
-    if len(trail := call.trail) > 1:
-        facts["tried"] = [f"{tried.target} {tried.error or 'ANSWERED'}" for tried in trail]
+    trail = call.trail
+    if len(trail) > 1 or (len(trail) == 1 and head is None):
+        facts["tried"] = [_tried(attempt) for attempt in trail]
     if trail.queued_s:
         facts["queued_ms"] = _ms(trail.queued_s)
     if head is not None:
@@ -157,12 +159,29 @@ def _facts(call: Call, head: Head | None, outcome: Outcome, began: float) -> dic
         facts["cache_write_tokens"] = usage.cache_write_tokens
     if (cost := trail.cost_nano_usd) is not None:
         facts["cost_nano_usd"] = cost
-    if isinstance(outcome.error, SidecardError):
-        facts["error"] = outcome.error.reason
-        facts["error_message"] = outcome.error.message
-    elif outcome.error is not None:
-        facts["error"] = type(outcome.error).__name__
+    if outcome.ending is not Ending.COMPLETED:
+        facts["deadline_ms"] = _ms(call.deadline - began)
+        facts["priority"] = call.priority.value
+    _add_end(facts, outcome)
     return facts
+
+
+def _add_end(facts: dict[str, Any], outcome: Outcome) -> None:
+    error = outcome.error
+    if outcome.stop_reason not in _USUAL:
+        facts["stop_reason"] = outcome.stop_reason[:_REASON_CHARS]
+    if isinstance(error, SidecardError):
+        facts["error"] = error.reason
+        facts["error_message"] = error.message
+    elif error is not None:
+        facts["error"] = type(error).__name__
+
+
+def _tried(attempt: Attempt) -> str:
+    """Return an attempt's target, its end, and how long it took up to that or to its commit."""
+    end = attempt.error or "ANSWERED"
+    took = f" {_ms(attempt.duration_s):.1f} ms" if attempt.sent else ""
+    return f"{attempt.target} {end}{took}"
 
 
 def _json(value: object) -> str:

@@ -3,16 +3,16 @@
 from bisect import bisect_left
 
 from sidecard.core.call import Call
-from sidecard.core.outcome import Ending
+from sidecard.core.outcome import Outcome
 from sidecard.core.ports import HitSink
 from sidecard.core.reply import Head
 from sidecard.telemetry.metrics import Metrics
 
 
-def counting(metrics: Metrics, call: Call, head: Head) -> HitSink:
+def counting(metrics: Metrics, call: Call, head: Head, outcome: Outcome) -> HitSink:
     """Return what counts hits like this one."""
     route, mode, source = metrics.route(call.route.name), call.mode.value, head.source.value
-    calls = metrics.calls.one(route, Ending.COMPLETED.value, source, "")
+    calls = metrics.calls.one(route, outcome.ending.value, source, "")
     hits = metrics.cache.one(route, "hit")
     took = metrics.call_seconds.one(route, mode)
     first = metrics.first_event_seconds.one(route, mode)

@@ -31,6 +31,7 @@ class _Kept(NamedTuple):
     ending: Ending
     error: str
     head: Head | None
+    tried: str
     attempts: int
     duration_s: float
     first_event_s: float | None
@@ -57,6 +58,7 @@ class Recent:
             outcome.ending,
             error.reason if isinstance(error, SidecardError) else "",
             head,
+            "" if head or not len(trail) else trail.last.target,
             trail.sent,
             outcome.ended_at - began,
             None if first is None else first - began,
@@ -65,10 +67,10 @@ class Recent:
         )
         self._calls.append(partial(_told, kept))
 
-    def alike(self, call: Call, head: Head) -> HitSink:
+    def alike(self, call: Call, head: Head, _outcome: Outcome) -> HitSink:
         """Return what keeps hits like this one."""
         of = (call.tenant, call.route.name, call.mode)
-        same = _Kept(0.0, "", *of, Ending.COMPLETED, "", head, 0, 0.0, 0.0, NO_USAGE, 0)
+        same = _Kept(0.0, "", *of, Ending.COMPLETED, "", head, "", 0, 0.0, 0.0, NO_USAGE, 0)
 
         def tell(request_id: str, took_s: float, at: float) -> JsonObject:
             own = {"at": at, "request_id": request_id, "duration_s": took_s}
@@ -98,7 +100,7 @@ def _told(kept: _Kept) -> JsonObject:
         "outcome": kept.ending.value,
         "error": kept.error,
         "source": head.source.value if head else "",
-        "target": head.target if head else "",
+        "target": head.target if head else kept.tried,
         "degraded": head.degraded if head else False,
         "attempts": kept.attempts,
         "duration_s": kept.duration_s,

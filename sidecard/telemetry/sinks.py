@@ -15,7 +15,7 @@ from sidecard.telemetry.later import Later
 _log = logging.getLogger(__name__)
 
 
-def _each(_call: Call, _head: Head) -> HitSink | None:
+def _each(_call: Call, _head: Head, _outcome: Outcome) -> HitSink | None:
     """Tell of each hit as of any call."""
     return None
 
@@ -41,9 +41,9 @@ class Calls:
             except Exception:  # noqa: BLE001  # logged, and the call has its answer all the same
                 _log.exception("a call wasn't noted")
 
-    def alike(self, call: Call, head: Head) -> HitSink | None:
+    def alike(self, call: Call, head: Head, outcome: Outcome) -> HitSink | None:
         """Return what takes note of hits like this one, None where a sink needs each as a call."""
-        made = [alike(call, head) for alike in self._alike]
+        made = [alike(call, head, outcome) for alike in self._alike]
         sinks = [sink for sink in made if sink is not None]
         return self._later.to(*sinks) if len(sinks) == len(made) else None
 

@@ -22,6 +22,7 @@ from sidecard.core.trail import Attempt
 _NANO: Final = 1_000_000_000
 _FLAGS_SAMPLED: Final = 1
 _LEFT: Final = "ABANDONED"
+_REASON_CHARS: Final = 64
 Value = str | int | float | bool
 
 
@@ -58,6 +59,8 @@ class Tracer:
             spans.append(_attempt(call, trace, attempt))
             last = answered is not None and attempt.span_id == answered.span_id
             ended = outcome.ended_at if last else attempt.began + attempt.duration_s
+            if last and outcome.stop_reason:
+                _put_reason(spans[-1], outcome.stop_reason)
             times.append((attempt.began, ended))
         zero = self._clock.wall() - self._clock.now()  # Clock.now's zero, as a wall clock shows it.
         for span, (start, end) in zip(spans, times, strict=True):
@@ -144,6 +147,12 @@ def _reason(outcome: Outcome) -> str:
         return ""
     error = outcome.error
     return error.reason if isinstance(error, SidecardError) else type(error).__name__
+
+
+def _put_reason(span: Span, stop_reason: str) -> None:
+    """Add why the answer stopped; the conventions have a list, one for each of its choices."""
+    reasons = span.attributes.add(key="gen_ai.response.finish_reasons").value.array_value
+    reasons.values.add(string_value=stop_reason[:_REASON_CHARS].encode("utf-8", "replace").decode())
 
 
 def _put(span: Span, facts: Iterable[tuple[str, Value]]) -> None:

@@ -11,13 +11,14 @@ from math import isfinite
 from typing import Final
 
 from sidecard.core.errors import (
+    Overloaded,
     UpstreamError,
     UpstreamMisconfigured,
     UpstreamRefused,
     UpstreamThrottled,
     UpstreamUnavailable,
 )
-from sidecard.upstream.transport import Misconfigured, Phase, TransportFault
+from sidecard.upstream.transport import Misconfigured, OutOfResources, Phase, TransportFault
 from sidecard.upstream.wire.failure import Kind, WireFailure
 from sidecard.upstream.wire.message import parse_error
 from sidecard.upstream.wire.rate_limits import rate_limits_of
@@ -50,6 +51,9 @@ TYPES: Final[Mapping[str, int]] = {
     "modelTimeoutException": 504,
 }
 
+_WANT_S: Final = 1.0
+"""When to try again for what this machine lacks now: it comes back as calls end."""
+
 _LONGEST_S: Final = 7 * 86_400.0
 """A delay that is longer than a week is a week."""
 
@@ -79,6 +83,14 @@ def from_wire(failure: WireFailure, *, target: str) -> UpstreamError:
 def from_fault(fault: TransportFault, *, target: str) -> UpstreamError:
     """Return the error of a request that the network failed."""
     return UpstreamUnavailable(fault.reason, target=target)
+
+
+def from_want(want: OutOfResources, *, target: str) -> Overloaded:
+    """Return the error of a request that this machine couldn't send: no failure of the target.
+
+    Trying again at once would only want more of what there is none of.
+    """
+    return Overloaded(want.reason, retry_after_s=_WANT_S, target=target)
 
 
 def is_free(error: BaseException) -> bool:

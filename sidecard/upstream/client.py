@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from sidecard.core.clock import Clock
 from sidecard.core.jsonio import JsonObject
 from sidecard.upstream import classify
-from sidecard.upstream.transport import NONE, Misconfigured, Response, Transport, TransportFault
+from sidecard.upstream.transport import (
+    NONE,
+    Misconfigured,
+    OutOfResources,
+    Response,
+    Transport,
+    TransportFault,
+)
 
 ERROR_BODY_BYTES = 65_536
 """How much of an error's body is looked at; the API's own are under 1 KiB."""
@@ -26,9 +33,14 @@ class Client:
     async def post(
         self, path: str, body: JsonObject, headers: Mapping[str, str] = NONE, *, target: str
     ) -> Response:
-        """Return the answer, its body unread; raises an `UpstreamError` for all but a 200."""
+        """Return the answer, its body unread; raises for all but a 200.
+
+        That is an `UpstreamError`, or `Overloaded` where this machine couldn't send.
+        """
         try:
             response = await self._transport.send(path, body, headers)
+        except OutOfResources as want:
+            raise classify.from_want(want, target=target) from want
         except TransportFault as fault:
             raise classify.from_fault(fault, target=target) from fault
         except Misconfigured as problem:

@@ -22,7 +22,7 @@ class TokenCounter:
         self._timeout_s = timeout_s
 
     async def __call__(self, call: Call) -> int:
-        """Return the tokens of input; raises an `UpstreamError`."""
+        """Return the tokens of input; raises an `UpstreamError`, or `Overloaded`."""
         target = call.target.name
         try:
             async with asyncio.timeout(self._timeout_s):

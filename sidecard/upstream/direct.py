@@ -22,6 +22,7 @@ from sidecard.core import jsonio
 from sidecard.core.jsonio import JsonObject
 from sidecard.core.version import VERSION
 from sidecard.upstream.direct_faults import before_answer, in_answer
+from sidecard.upstream.direct_pool import connections
 from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.proxy import proxy_for
 from sidecard.upstream.transport import NONE, Phase, TransportFault
@@ -113,6 +114,11 @@ class Direct:
     def busy(self) -> int:
         """How many answers are being read now."""
         return len(self._open)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, those that are kept for the next calls, too."""
+        return connections([self._session])
 
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""

@@ -1,5 +1,6 @@
 """What aiohttp's failures mean, for both transports: the SDK's clients send over aiohttp, too."""
 
+import errno
 import os
 import socket
 import ssl
@@ -8,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.transport import OutOfResources, Phase, TransportFault
 
 NETWORK: Final = (
     aiohttp.ClientError,
@@ -18,9 +19,14 @@ NETWORK: Final = (
     ssl.SSLError,
 )
 
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What a machine lacks that can't open a socket, or a file to find a name's address."""
+
 
 def before_answer(error: BaseException, *, connect_timeout_s: float) -> TransportFault:
     """Return the fault of a request that got no answer."""
+    if (want := _want(error)) is not None:
+        return OutOfResources(f"no connection can be opened: {os.strerror(want)}")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         waited = f"no connection within {connect_timeout_s:g} s (timeouts.connect_s)"
         return TransportFault(Phase.CONNECT, waited)
@@ -53,6 +59,17 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _want(error: BaseException) -> int | None:
+    """Return the number of what this machine lacks, where that is why there is no connection."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        # Without a descriptor for its files the C library may say that there is no such name.
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as own:
+            error = own
+    return error.errno if isinstance(error, OSError) and error.errno in _OURS else None
 
 
 def _reason(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.clock import Clock
-from sidecard.core.errors import UpstreamError, UpstreamInterrupted, UpstreamUnavailable
+from sidecard.core.errors import SidecardError, UpstreamInterrupted, UpstreamUnavailable
 from sidecard.core.event import Finished, Usage
 from sidecard.core.fold import Folder
 from sidecard.core.message import Message
@@ -81,7 +81,10 @@ class Upstream:
         self._clock = clock
 
     async def __call__(self, call: Call) -> Reply:
-        """Send `call` to its target; raises an `UpstreamError` as long as nothing was shown."""
+        """Send `call` to its target; raises as long as nothing was shown.
+
+        That is an `UpstreamError`, or `Overloaded` where this machine couldn't send it.
+        """
         attempt = call.trail.begin(call.target.name, self._clock.now())
         try:
             head, answer = await self._open(call, attempt)
@@ -90,7 +93,7 @@ class Upstream:
         except BaseException as error:
             # Whoever leaves before the answer owes what it used all the same.
             attempt.usage = getattr(error, "usage", None)
-            attempt.error = error.reason if isinstance(error, UpstreamError) else _LEFT
+            attempt.error = error.reason if isinstance(error, SidecardError) else _LEFT
             attempt.cost_nano_usd = 0 if classify.is_free(error) else None
             raise
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sidecard.core.jsonio import JsonObject
+from sidecard.upstream.direct_pool import connections
 from sidecard.upstream.keys import KeySource, Secret
 from sidecard.upstream.sdk_eventstream import EventStreamDecoder
 from sidecard.upstream.transport import NONE, Phase, TransportFault
@@ -92,6 +93,11 @@ class Sdk:
     def busy(self) -> int:
         """How many answers are being read now."""
         return len(self._open)
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, those that are kept for the next calls, too."""
+        return connections(self._sdk.sessions(self._client))
 
     async def aclose(self) -> None:
         """Close every connection; answers that are still read end in a `TransportFault`."""

@@ -108,6 +108,13 @@ def forget_token(client: Client) -> None:
         cache.invalidate()
 
 
+def sessions(client: Client) -> list[object]:
+    """Return aiohttp's sessions, one for each of its proxies; None before the first use."""
+    http = client._client  # noqa: SLF001  # nobody else knows
+    transports = [http._transport, *http._mounts.values()]  # noqa: SLF001
+    return [getattr(transport, "client", None) for transport in transports]
+
+
 def failure(error: Exception, *, connect_timeout_s: float) -> TransportFault | Misconfigured:
     """Return what a failed `post` means."""
     network = network_error_in(error)

@@ -38,6 +38,13 @@ class TransportFault(Exception):
         self.reason = reason
 
 
+class OutOfResources(TransportFault):
+    """This machine had no descriptor or memory left for a connection; nothing was sent."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Phase.CONNECT, reason)
+
+
 class Misconfigured(Exception):
     """The transport can't send at all, as without a key; `str()` names the fix, never a secret."""
 
@@ -88,6 +95,11 @@ class Transport(Protocol):
     @property
     def busy(self) -> int:
         """How many answers are being read now, each over a connection of its own."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now, those that are kept for the next calls, too."""
         ...
 
     async def aclose(self) -> None:

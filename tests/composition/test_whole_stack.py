@@ -1,6 +1,7 @@
 """All layers under anything that upstreams and callers can do, in any order."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from hypothesis import given, settings
@@ -26,7 +27,15 @@ from tests.composition.world import (
 
 MOST_CALLS = 12
 
-Step: TypeAlias = Asked | Turn | Leave
+
+@dataclass(frozen=True)
+class Jump:
+    """The wall clock is set: to summer time and back, by a day, over 29 February."""
+
+    by_s: float
+
+
+Step: TypeAlias = Asked | Turn | Leave | Jump
 MOMENTS = st.sampled_from([0.2, 1.0, 2.5, 6.0, 15.0])
 ACTS = st.builds(
     Act,
@@ -53,6 +62,8 @@ STEPS = st.one_of(
     st.builds(Leave, st.integers(0, MOST_CALLS - 1)),
 )
 
+JUMPS = st.builds(Jump, st.sampled_from([-3_600.0, 3_600.0, 86_400.0, -86_400.0, 7e7, -0.5]))
+
 
 async def play(world: World, steps: list[Step]) -> None:
     for step in steps:
@@ -60,6 +71,8 @@ async def play(world: World, steps: list[Step]) -> None:
             await world.turn(step)
         elif isinstance(step, Leave):
             world.leave(step)
+        elif isinstance(step, Jump):
+            world.clock.step_wall(step.by_s)
         elif len(world.callers) < MOST_CALLS:
             world.ask(step)
             await asyncio.sleep(0)  # Who leaves before the first step of its task asked nothing.
@@ -95,6 +108,25 @@ async def test_nothing_is_lost_or_left(acts: list[Act], steps: list[Step]) -> No
 
     Whoever wanted their answers: the attempts that were made are those that are paid for.
     """
+    world = await lived(acts, steps)
+    wall = world.clock.wall()
+    spent = {found.budget.name: found.spent for found in world.parts.ledger.standings(wall)}
+    assert spent.get("bites", 0) <= 9_000
+    assert spent.get("counts", 0) == world.upstream.sent.total()
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(ACTS, min_size=4, max_size=30),
+    st.lists(st.one_of(STEPS, STEPS, JUMPS), min_size=8, max_size=40),
+)
+async def test_a_wall_clock_that_is_set_delays_nobody(acts: list[Act], steps: list[Step]) -> None:
+    """Deadlines, waits and breakers go by another clock: all of that holds, wherever it jumps."""
+    await lived(acts, steps)
+
+
+async def lived(acts: list[Act], steps: list[Step]) -> World:
+    """Return a world that was gone through to its end, and left nothing."""
     before = asyncio.all_tasks()
     world = World(acts)
     await play(world, steps)
@@ -105,8 +137,5 @@ async def test_nothing_is_lost_or_left(acts: list[Act], steps: list[Step]) -> No
     assert [stream.closed for stream in world.upstream.streams if stream.closed != 1] == []
     assert world.upstream.most <= world.parts.places.in_flight
     assert world.upstream.late == []
-    wall = world.clock.wall()
-    spent = {found.budget.name: found.spent for found in world.parts.ledger.standings(wall)}
-    assert spent.get("bites", 0) <= 9_000
-    assert spent.get("counts", 0) == world.upstream.sent.total()
     assert asyncio.all_tasks() == before
+    return world

@@ -26,6 +26,8 @@ def test_what_is_measured_is_shown() -> None:
         "sidecard_config_last_reload_success_timestamp_seconds",  # Reloads
         "sidecard_config_last_reload_successful",  # Reloads, and an alert
         "sidecard_prices_info",  # Versions: it comes with the daemon's
+        "sidecard_budget_spent",  # Left of the budgets
+        "sidecard_budget_reserved",  # Left of the budgets
         "sidecard_rpc_duration_seconds",  # Duration, with the time to decode and send
         "gen_ai_client_operation_duration_seconds",  # Attempts, for dashboards of any client
         "gen_ai_client_token_usage",  # Tokens per second, for those too

@@ -110,4 +110,5 @@ async def test_what_the_process_does_is_told() -> None:
     assert told["sidecard_event_loop_lag_seconds_count"] >= 1
     assert told['sidecard_output_token_seconds_count{route="default"}'] == 1
     assert told["sidecard_upstream_busy"] == 0
+    assert told["sidecard_upstream_connections"] == 1
     assert told["process_resident_memory_bytes"] > 1e6

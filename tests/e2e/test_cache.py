@@ -85,26 +85,6 @@ async def test_it_survives_a_restart(tmp_path: Path) -> None:
         assert asked(sim) == 1
 
 
-async def test_what_comes_again_and_again_is_told_each_time() -> None:
-    """Each hit has its own id, age and line, and is counted when somebody looks."""
-    async with Simulator() as sim, served(sim) as (daemon, caller):
-        first = await caller.Generate(QUESTION)
-        answers = [
-            await caller.Generate(QUESTION, metadata=(("x-request-id", f"again-{number}"),))
-            for number in range(20)
-        ]
-        assert {answer.source for answer in answers} == {HIT}
-        assert {answer.text for answer in answers} == {first.text}
-        assert [answer.request_id for answer in answers] == [f"again-{n}" for n in range(20)]
-        ages = [answer.age.ToTimedelta() for answer in answers]
-        assert ages == sorted(ages)
-        assert await metric(daemon, "sidecard_cache_calls_total") == 21
-        assert await metric(daemon, 'sidecard_rpcs_total{code="OK"') == 21
-        for answer in answers:
-            await daemon.logged("call", request_id=answer.request_id, source="cache_exact")
-        assert asked(sim) == 1
-
-
 async def test_a_killed_daemon_leaves_a_store_that_opens(tmp_path: Path) -> None:
     """Its lock and its half-written pages keep nobody from starting."""
     async with Simulator() as sim:

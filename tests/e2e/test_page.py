@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.browser import Browser, browser
 from tests.support.daemon import Daemon, running, settings
+from tests.support.reloading import served, write
 from tests.support.rpc import Caller, connected, fails, read
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
@@ -128,12 +130,20 @@ async def test_it_can_be_used_by_keyboard() -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 800)], ids=["wide", "phone"])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1280, 900), (390, 844), (360, 740)], ids=["wide", "phone", "small"]
+)
 async def test_it_fits(width: int, height: int, *, dark: bool, tmp_path: Path) -> None:
     """The page is no wider than its window, and its words stand out from their ground."""
     async with shown() as (page, *_):
         await page.size(width, height, dark=dark)
         assert await page.value("document.documentElement.scrollWidth") <= width
+        if width < 400:
+            # Whoever looks at a phone sees all of a table, too, without moving it sideways.
+            edges = (
+                "[...document.querySelectorAll('td')].map((n) => n.getBoundingClientRect().right)"
+            )
+            assert await page.value(f"Math.max(...{edges})") <= width
         for selector in ("td", "th", ".soft", ".good", "h2"):
             assert await page.value(_CONTRAST % selector) >= 4.5, selector
         folder = Path(os.environ.get("SIDECARD_TEST_PICTURES", str(tmp_path)))
@@ -158,6 +168,31 @@ _CONTRAST = """
   }));
 })()
 """
+
+
+async def test_a_refused_configuration_is_told(tmp_path: Path) -> None:
+    """With each of its mistakes, as long as it is there."""
+    file = tmp_path / "sidecard.yaml"
+    write(file)
+    hidden = "document.querySelector('#config-card').hidden"
+    async with Simulator() as sim, served(sim, file) as (daemon, caller), browser() as page:
+        await caller.Generate(QUESTION)
+        await page.open(f"http://{daemon.admin}/")
+        await page.until(DRAWN)
+        assert await page.value(hidden) is True
+        write(file, retry={"max_atempts": 3}, admission={"in_flight": -1})
+        daemon.signal(signal.SIGHUP)
+        told = await page.until(f"!{hidden} && document.querySelector('#config').innerText")
+        assert "refused" in told
+        assert "max_atempts" in told
+        assert "in_flight" in told
+        write(file, listen={"reflection": False})
+        daemon.signal(signal.SIGHUP)
+        told = await page.until(f"{texts('#config li')}.join() === 'listen.reflection'")
+        write(file)
+        daemon.signal(signal.SIGHUP)
+        assert await page.until(hidden)
+        assert page.complaints == []
 
 
 async def test_a_daemon_that_is_gone_is_told() -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -12,6 +12,11 @@ from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.reloading import reloaded, served, shows, write
 from tests.support.rpc import fails, read
+
+if TYPE_CHECKING:
+    import grpc
+
+Stream: TypeAlias = "grpc.aio.UnaryStreamCall[Any, pb.StreamGenerateResponse]"
 
 ASK = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 SLOW = Script.of({"fault": "none", "pace": {"delta_s": 0.03}, "times": "always"})
@@ -99,7 +104,7 @@ async def test_a_price_that_changes_holds_for_new_calls(file: Path) -> None:
             "budgets": {"limits": [{"name": "all", "dollars": 100}]},
         }
 
-    async def ask(sent: AsyncIterable[pb.StreamGenerateResponse]) -> pb.GenerateResponse:
+    async def ask(sent: Stream) -> pb.GenerateResponse:
         answer = await read(sent)
         assert answer.whole
         return answer.messages[-1].response
@@ -137,3 +142,47 @@ async def test_a_budget_that_goes_and_comes_back_has_what_was_under_way(file: Pa
         [account] = found["budgets"]["accounts"]
         assert (account["spent"], account["reserved"]) == (1, 0)
         assert (await fails(caller.Generate(ASK))).reason == "BUDGET_EXHAUSTED"
+
+
+async def test_what_was_sent_counts_under_new_limits(file: Path) -> None:
+    """A reload gives a target no second minute, and whoever waits for it keeps its place."""
+    limits = {"requests_per_minute": 3, "max_wait_s": 0.01}
+    write(file, limits=limits)
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        for _ in range(3):
+            await caller.Generate(ASK)
+        assert (await fails(caller.Generate(ASK))).reason == "RATE_LIMITED"
+        write(file, limits={**limits, "input_tokens_per_minute": 1_000_000})
+        found = await reloaded(daemon)
+        assert found["targets"][0]["limits"]["requests"]["room"] < 1
+        assert (await fails(caller.Generate(ASK))).reason == "RATE_LIMITED"
+        write(file, limits={**limits, "max_wait_s": 60})
+        await reloaded(daemon)
+        waits = asyncio.ensure_future(caller.Generate(ASK, timeout=50))
+        await shows(daemon, lambda found: found["admission"]["shared"]["in_flight"] == 1)
+        write(file, limits={"requests_per_minute": 6_000, "max_wait_s": 60})
+        await reloaded(daemon)
+        assert (await asyncio.wait_for(waits, 10)).text
+        assert sim.books.requests == 4
+
+
+async def test_the_log_level_changes_while_a_call_runs(file: Path) -> None:
+    """It holds from the reload on, for whatever ends then, and changes back."""
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        sim.play(SLOW)
+
+        async def begun(request_id: str) -> Stream:
+            stream = caller.StreamGenerate(ASK, metadata=(("x-request-id", request_id),))
+            await anext(aiter(stream))
+            return stream
+
+        quiet = await begun("quiet")
+        write(file, log={"level": "error"})
+        await reloaded(daemon)
+        assert (await read(quiet)).whole
+        told = await begun("told")
+        write(file, log={"level": "info"})
+        await reloaded(daemon)
+        assert (await read(told)).whole
+        await daemon.logged("call", request_id="told", outcome="completed")
+        assert not [line for line in daemon.lines if line.get("request_id") == "quiet"]

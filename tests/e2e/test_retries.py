@@ -186,7 +186,7 @@ async def test_a_call_given_up_in_between_tells_its_attempts(
     failed = await fails(caller.Generate(QUESTION, timeout=0.2, metadata=(("x-request-id", "r9"),)))
     assert failed.code == "DEADLINE_EXCEEDED"
     line = await daemon.logged("call", request_id="r9")
-    assert line["tried"] == [
+    assert [tried.rsplit(maxsplit=2)[0] for tried in line["tried"]] == [
         "claude-sonnet-5-5 UPSTREAM_UNAVAILABLE",
         "claude-sonnet-5-5 ABANDONED",
     ]

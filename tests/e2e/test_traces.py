@@ -77,6 +77,9 @@ async def test_a_call_and_its_attempts_are_one_trace() -> None:
             } == facts(chat)
             sent = [received.headers["traceparent"] for received in sim.books.received]
             assert sent == [f"00-{TRACE}-{span.span_id.hex()}-01" for span in (failed, chat)]
+            reasons = facts(chat)["gen_ai.response.finish_reasons"]
+            assert 'string_value: "end_turn"' in str(reasons)
+            assert "gen_ai.response.finish_reasons" not in facts(failed)
             assert "secret" not in str(collector.spans)
 
             body = {"model": "default", "max_tokens": 9}

@@ -9,6 +9,7 @@ import pytest
 from sidecard.core.call import Call, Mode
 from sidecard.core.errors import (
     BreakerOpen,
+    Overloaded,
     RateLimited,
     SidecardError,
     UpstreamInterrupted,
@@ -89,6 +90,7 @@ async def test_failures_of_the_target_open_it(error: UpstreamUnavailable) -> Non
         UpstreamMisconfigured("401"),
         UpstreamThrottled("429"),
         RateLimited("here"),
+        Overloaded("no descriptor"),
         with_status(409),
         ValueError("a bug"),
     ],
@@ -102,6 +104,22 @@ async def test_what_is_not_the_targets_fault_leaves_it_closed(error: Exception) 
     for _ in range(5):
         with pytest.raises(type(error)):
             await layer(a_call())
+    assert breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize("by_s", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
+async def test_its_open_time_is_no_wall_clocks(by_s: float) -> None:
+    """Where the clock on the wall is set, an open breaker is open for as long as it was to be."""
+    clock = ManualClock()
+    layer, breaker = guarded(Script(*[UpstreamUnavailable("no")] * 2, WHOLE), clock, open_s=10.0)
+    await tries(layer, 2)
+    clock.step_wall(by_s)
+    clock.advance(9.9)
+    with pytest.raises(BreakerOpen) as raised:
+        await layer(a_call())
+    assert raised.value.retry_after_s == pytest.approx(0.1)
+    clock.advance(0.2)
+    await tries(layer, 1)
     assert breaker.state is State.CLOSED
 
 

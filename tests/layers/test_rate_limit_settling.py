@@ -4,6 +4,7 @@ import pytest
 
 from sidecard.core.call import Call, Mode
 from sidecard.core.errors import (
+    Overloaded,
     RateLimited,
     UpstreamMisconfigured,
     UpstreamRefused,
@@ -57,6 +58,15 @@ async def test_usage_corrects_the_reservation_at_the_end() -> None:
     await reply.message()
     assert bench.room("output_tokens") == 5_000 - 3
     assert bench.room("input_tokens") == 5_000 - 7
+    assert bench.in_flight == 0
+
+
+async def test_what_was_never_sent_costs_nothing() -> None:
+    """Where this machine couldn't connect, all of the reservation is given back."""
+    bench, _ = scripted(Overloaded("no descriptor"), output_tokens_per_minute=5_000)
+    with pytest.raises(Overloaded):
+        await bench.layer(a_call(mode=Mode.STREAM))
+    assert bench.room("output_tokens") == 5_000
     assert bench.in_flight == 0
 
 

@@ -79,7 +79,12 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return LeftOpen(3, 250)
 
     servicer = AdminServicer(
-        store, token=AdminToken.made(token), clock=CLOCK, reload=reload, release=release
+        store,
+        token=AdminToken.made(token),
+        clock=CLOCK,
+        breakers=lambda: (),
+        reload=reload,
+        release=release,
     )
     server = grpc.aio.server()
     methods = admin_service.handlers(servicer, body_s=5)
@@ -176,6 +181,25 @@ async def test_an_order_says_what_it_means(bench: Bench) -> None:
     negative = pb.PurgeCacheRequest()
     negative.older_than.FromSeconds(-1)
     assert (await bench.refused(negative)).fields == ["older_than"]
+
+
+async def test_a_breaker_is_named(bench: Bench) -> None:
+    """Or all are, in so many words; and who has no token learns nothing of the names."""
+    metadata = (("authorization", f"Bearer {bench.token.read_text().strip()}"),)
+    for request, token, told in (
+        (pb.ResetBreakerRequest(), metadata, ("INVALID_ARGUMENT", ["request"])),
+        (
+            pb.ResetBreakerRequest(target="a", everything=True),
+            metadata,
+            ("INVALID_ARGUMENT", ["request"]),
+        ),
+        (pb.ResetBreakerRequest(target="a"), metadata, ("INVALID_ARGUMENT", ["target"])),
+        (pb.ResetBreakerRequest(target="a"), (), ("UNAUTHENTICATED", [])),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await bench.stub.ResetBreaker(request, metadata=token)
+        refused = failure(raised.value)
+        assert (refused.code, refused.fields) == told
 
 
 @pytest.mark.parametrize("bench", [Broken], indirect=True)

@@ -72,6 +72,11 @@ class Daemon:
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
     @property
+    def private_bytes(self) -> int:
+        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
     def open_files(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))  # noqa: PTH208  # counts only
 

@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from sidecard.core.call import Call, Mode, Route
 from sidecard.core.event import NO_USAGE
 from sidecard.core.outcome import Ending, Outcome
-from sidecard.core.ports import CallSink
+from sidecard.core.ports import Alike, CallSink
 from sidecard.core.reply import Head, Source
 from sidecard.core.trace import Trace
 from sidecard.core.trail import Trail
@@ -25,11 +25,12 @@ from sidecard.telemetry.sinks import Calls
 from tests.support.clock import ManualClock
 from tests.support.script import TARGET, a_call
 
-KINDS: list[tuple[Call, Head]] = [
-    (a_call(), Head(Source.CACHE_EXACT, "claude-test", age_s=0.0)),
+KINDS: list[tuple[Call, Head, str]] = [
+    (a_call(), Head(Source.CACHE_EXACT, "claude-test", age_s=0.0), "end_turn"),
     (
         a_call(tenant='c"\n', mode=Mode.STREAM, route=Route("other", (TARGET,), 8)),
         Head(Source.CACHE_EXACT, "claude-other", degraded=True, age_s=0.0),
+        "max_tokens",
     ),
 ]
 
@@ -46,9 +47,13 @@ def out() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+def outcome(at: float, stop_reason: str) -> Outcome:
+    return Outcome(Ending.COMPLETED, NO_USAGE, None, at, at, stop_reason)
+
+
 def tell_each(sink: CallSink) -> None:
     """Tell of three hits of each kind as calls."""
-    for call, head in KINDS:
+    for call, head, stop_reason in KINDS:
         for number in range(3):
             own = Head(head.source, head.target, degraded=head.degraded, age_s=number / 3)
             ended = 1.25 + 40 * number
@@ -57,15 +62,15 @@ def tell_each(sink: CallSink) -> None:
                     request_id=f"id-{number}", tenant=call.tenant, mode=call.mode, route=call.route
                 ),
                 own,
-                Outcome(Ending.COMPLETED, NO_USAGE, None, ended, ended),
+                outcome(ended, stop_reason),
                 began=1.0,
             )
 
 
-def tell_alike(alike: Callable[[Call, Head], Callable[..., object] | None], wall: float) -> None:
+def tell_alike(alike: Alike, wall: float) -> None:
     """Tell of the same as what is alike."""
-    for call, head in KINDS:
-        tell = alike(call, head)
+    for call, head, stop_reason in KINDS:
+        tell = alike(call, head, outcome(7.0, stop_reason))
         assert tell is not None
         for number in range(3):
             tell(f"id-{number}", number / 3, 1.0, 1.25 + 40 * number, wall)
@@ -116,16 +121,17 @@ def test_the_last_calls_are_the_same() -> None:
 
 def test_who_needs_each_has_each(out: io.StringIO) -> None:
     """In the console's form, with content, in a trace: each is told of as a call."""
-    call, head = KINDS[0]
+    call, head, stop_reason = KINDS[0]
+    hit = call, head, outcome(7.0, stop_reason)
     clock = ManualClock()
-    assert AccessLog(clock=clock, as_json=False).alike(call, head) is None
+    assert AccessLog(clock=clock, as_json=False).alike(*hit) is None
     content = {"prompt": "hi"}
-    assert AccessLog(clock=clock, as_json=True, content=lambda _: content).alike(call, head) is None
+    assert AccessLog(clock=clock, as_json=True, content=lambda _: content).alike(*hit) is None
     traced = a_call(trail=Trail(Trace.of("", "", 1.0)))
-    assert AccessLog(clock=clock, as_json=True).alike(traced, head) is None
+    assert AccessLog(clock=clock, as_json=True).alike(traced, *hit[1:]) is None
     calls = Calls(Later(clock))
     calls.add(Recent(clock), alike=Recent(clock).alike)
-    assert calls.alike(call, head) is not None
+    assert calls.alike(*hit) is not None
     calls.add(Recent(clock))
-    assert calls.alike(call, head) is None
+    assert calls.alike(*hit) is None
     assert out.getvalue() == ""

@@ -125,13 +125,43 @@ def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
     error = UpstreamThrottled("slow down")
     outcome = Outcome(Ending.FAILED, None, error, None, 2.0)
     call = a_call()
-    call.trail.begin("claude-test", 0.0).error = error.reason
+    first = call.trail.begin("claude-test", 0.0)
+    first.error, first.duration_s = error.reason, 0.25
     call.trail.skip("claude-other", 0.5, "BREAKER_OPEN")
     AccessLog(clock=ManualClock(), as_json=True)(call, None, outcome, began=1.0)
     line = json.loads(out.getvalue())
     assert (line["error"], line["error_message"]) == ("UPSTREAM_THROTTLED", "slow down")
     assert (line["outcome"], line["attempts"]) == ("failed", 1)
-    assert line["tried"] == ["claude-test UPSTREAM_THROTTLED", "claude-other BREAKER_OPEN"]
+    assert line["tried"] == ["claude-test UPSTREAM_THROTTLED 250.0 ms", "claude-other BREAKER_OPEN"]
+    assert line["deadline_ms"] == (call.deadline - 1.0) * 1000
+    assert line["priority"] == "interactive"
+
+
+def test_a_failed_call_names_its_only_target(out: io.StringIO) -> None:
+    """Where there was no answer, nothing else in its line would."""
+    log.configure("info", "json", out)
+    call = a_call()
+    call.trail.begin("claude-test", 0.0).error = "UPSTREAM_THROTTLED"
+    outcome = Outcome(Ending.FAILED, None, UpstreamThrottled("slow down"), None, 2.0)
+    AccessLog(clock=ManualClock(), as_json=True)(call, None, outcome, began=1.0)
+    assert json.loads(out.getvalue())["tried"] == ["claude-test UPSTREAM_THROTTLED 0.0 ms"]
+
+
+@pytest.mark.parametrize("stop_reason", ["", "end_turn", "max_tokens", 'odd"\n'])
+def test_an_answer_that_was_cut_says_so(out: io.StringIO, stop_reason: str) -> None:
+    """The line has why an answer stopped, where that isn't that it was done; of hits, too."""
+    log.configure("info", "json", out)
+    access = AccessLog(clock=ManualClock(), as_json=True)
+    for head in (HEAD, Head(Source.CACHE_EXACT, "claude-test", age_s=1.0)):
+        for usage in (NO_USAGE, USAGE):
+            access(
+                a_call(),
+                head,
+                Outcome(Ending.COMPLETED, usage, None, 2.0, 2.0, stop_reason),
+                began=1.0,
+            )
+    told = {json.loads(line).get("stop_reason", "") for line in out.getvalue().splitlines()}
+    assert told == {"" if stop_reason == "end_turn" else stop_reason}
 
 
 BROKEN = UpstreamThrottled("slow down")

@@ -19,7 +19,7 @@ from sidecard.core.errors import (
 )
 from sidecard.core.event import Usage
 from sidecard.upstream import classify
-from sidecard.upstream.transport import Misconfigured, Phase, TransportFault
+from sidecard.upstream.transport import Misconfigured, OutOfResources, Phase, TransportFault
 from sidecard.upstream.wire.failure import Kind, WireFailure, malformed
 
 NOW = 1_800_000_000.0
@@ -217,6 +217,17 @@ def test_a_fault_of_the_network() -> None:
     error = classify.from_fault(TransportFault(Phase.CONNECT, "no connection"), target="model-1")
     assert type(error) is UpstreamUnavailable
     assert (error.message, error.status, error.target) == ("no connection", None, "model-1")
+
+
+def test_a_want_of_this_machine() -> None:
+    """Without a descriptor nothing is sent: it is no failure of the target, and costs nothing."""
+    want = OutOfResources("no connection can be opened: Too many open files")
+    error = classify.from_want(want, target="model-1")
+    assert (error.message, error.target, error.retry_after_s) == (want.reason, "model-1", 1.0)
+    assert not error.retryable
+    assert not error.moves_on
+    error.__cause__ = want
+    assert classify.is_free(error)
 
 
 def test_what_cannot_be_sent() -> None:

@@ -23,7 +23,9 @@ async def test_connections_are_kept(kind: str) -> None:
             for _ in range(3):
                 await whole(await transport.send(PATH, BODY))
             assert (server.accepted, server.open) == (1, 1)
+            assert (transport.connections, transport.busy) == (1, 0)
         await until(lambda: server.open == 0)
+        assert transport.connections == 0
 
 
 async def test_many_calls_run_at_once(kind: str) -> None:
@@ -36,7 +38,9 @@ async def test_many_calls_run_at_once(kind: str) -> None:
         await connection.answer(200, b"{}")
 
     async with raw_server(together) as server, opened(kind, server.base_url) as transport:
+        assert transport.connections == 0
         responses = await asyncio.gather(*[transport.send(PATH, BODY) for _ in range(150)])
+        assert (transport.connections, transport.busy) == (150, 150)
         assert {await whole(response) for response in responses} == {b"{}"}
 
 

@@ -4,12 +4,13 @@ import asyncio
 import base64
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 
 import pytest
 
-from sidecard.upstream.transport import Phase, TransportFault
+from sidecard.upstream.transport import OutOfResources, Phase, TransportFault
 from tests.support.rawserver import (
     TLS,
     Connection,
@@ -88,6 +89,25 @@ async def test_an_unknown_certificate_is_refused(kind: str) -> None:
             await transport.send(PATH, BODY)
     assert fault.value.phase is Phase.CONNECT
     assert str(server.port) in fault.value.reason
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "api.sidecard.test"])
+async def test_without_descriptors_it_is_this_machine_that_fails(kind: str, host: str) -> None:
+    """Neither an address nor a name is blamed for it, and what was sent before goes on."""
+    async with raw_server(answers) as server, opened(kind, server.base_url) as transport:
+        response = await transport.send(PATH, BODY)
+        async with opened(kind, f"http://{host}:{server.port}") as another:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            free = os.dup(0)
+            os.close(free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+            try:
+                with pytest.raises(OutOfResources, match="Too many open files") as fault:
+                    await another.send(PATH, BODY)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert fault.value.phase is Phase.CONNECT
+        assert await whole(response)
 
 
 async def test_a_server_without_tls_is_refused(kind: str) -> None:

@@ -141,6 +141,107 @@ func (x *PurgeCacheResponse) GetRemoved() int64 {
 	return 0
 }
 
+// Whose breaker to close. One of the fields is set.
+type ResetBreakerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The target's, as the status names it: a model's id. Default: none.
+	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// All, but for those that the configuration holds; doesn't go with `target`. Default: false.
+	Everything    bool `protobuf:"varint,2,opt,name=everything,proto3" json:"everything,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetBreakerRequest) Reset() {
+	*x = ResetBreakerRequest{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetBreakerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetBreakerRequest) ProtoMessage() {}
+
+func (x *ResetBreakerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetBreakerRequest.ProtoReflect.Descriptor instead.
+func (*ResetBreakerRequest) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ResetBreakerRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ResetBreakerRequest) GetEverything() bool {
+	if x != nil {
+		return x.Everything
+	}
+	return false
+}
+
+// What was done.
+type ResetBreakerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The targets whose breakers were open or half-open, and are closed now.
+	Closed        []string `protobuf:"bytes,1,rep,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetBreakerResponse) Reset() {
+	*x = ResetBreakerResponse{}
+	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetBreakerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetBreakerResponse) ProtoMessage() {}
+
+func (x *ResetBreakerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetBreakerResponse.ProtoReflect.Descriptor instead.
+func (*ResetBreakerResponse) Descriptor() ([]byte, []int) {
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResetBreakerResponse) GetClosed() []string {
+	if x != nil {
+		return x.Closed
+	}
+	return nil
+}
+
 // Nothing is to be said: the configuration is where it was when the daemon started.
 type ReloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -150,7 +251,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -162,7 +263,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sidecard_v1_admin_proto_msgTypes[2]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -175,7 +276,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 // What is in force now.
@@ -191,7 +292,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +304,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidecard_v1_admin_proto_msgTypes[3]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +317,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReloadResponse) GetSha256() string {
@@ -242,7 +343,7 @@ type ReleaseLeftOpenRequest struct {
 
 func (x *ReleaseLeftOpenRequest) Reset() {
 	*x = ReleaseLeftOpenRequest{}
-	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +355,7 @@ func (x *ReleaseLeftOpenRequest) String() string {
 func (*ReleaseLeftOpenRequest) ProtoMessage() {}
 
 func (x *ReleaseLeftOpenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sidecard_v1_admin_proto_msgTypes[4]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +368,7 @@ func (x *ReleaseLeftOpenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLeftOpenRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLeftOpenRequest) Descriptor() ([]byte, []int) {
-	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 // What was released.
@@ -283,7 +384,7 @@ type ReleaseLeftOpenResponse struct {
 
 func (x *ReleaseLeftOpenResponse) Reset() {
 	*x = ReleaseLeftOpenResponse{}
-	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +396,7 @@ func (x *ReleaseLeftOpenResponse) String() string {
 func (*ReleaseLeftOpenResponse) ProtoMessage() {}
 
 func (x *ReleaseLeftOpenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sidecard_v1_admin_proto_msgTypes[5]
+	mi := &file_sidecard_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +409,7 @@ func (x *ReleaseLeftOpenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLeftOpenResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseLeftOpenResponse) Descriptor() ([]byte, []int) {
-	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_sidecard_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReleaseLeftOpenResponse) GetAttempts() int64 {
@@ -339,7 +440,14 @@ const file_sidecard_v1_admin_proto_rawDesc = "" +
 	"everything\x18\x04 \x01(\bR\n" +
 	"everything\".\n" +
 	"\x12PurgeCacheResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\x03R\aremoved\"\x0f\n" +
+	"\aremoved\x18\x01 \x01(\x03R\aremoved\"M\n" +
+	"\x13ResetBreakerRequest\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\tR\x06target\x12\x1e\n" +
+	"\n" +
+	"everything\x18\x02 \x01(\bR\n" +
+	"everything\".\n" +
+	"\x14ResetBreakerResponse\x12\x16\n" +
+	"\x06closed\x18\x01 \x03(\tR\x06closed\"\x0f\n" +
 	"\rReloadRequest\"X\n" +
 	"\x0eReloadResponse\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12.\n" +
@@ -347,12 +455,13 @@ const file_sidecard_v1_admin_proto_rawDesc = "" +
 	"\x16ReleaseLeftOpenRequest\"P\n" +
 	"\x17ReleaseLeftOpenResponse\x12\x1a\n" +
 	"\battempts\x18\x01 \x01(\x03R\battempts\x12\x19\n" +
-	"\bnano_usd\x18\x02 \x01(\x03R\ananoUsd2\xfe\x01\n" +
+	"\bnano_usd\x18\x02 \x01(\x03R\ananoUsd2\xd3\x02\n" +
 	"\fAdminService\x12M\n" +
 	"\n" +
 	"PurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponse\x12A\n" +
 	"\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponse\x12\\\n" +
-	"\x0fReleaseLeftOpen\x12#.sidecard.v1.ReleaseLeftOpenRequest\x1a$.sidecard.v1.ReleaseLeftOpenResponseb\x06proto3"
+	"\x0fReleaseLeftOpen\x12#.sidecard.v1.ReleaseLeftOpenRequest\x1a$.sidecard.v1.ReleaseLeftOpenResponse\x12S\n" +
+	"\fResetBreaker\x12 .sidecard.v1.ResetBreakerRequest\x1a!.sidecard.v1.ResetBreakerResponseb\x06proto3"
 
 var (
 	file_sidecard_v1_admin_proto_rawDescOnce sync.Once
@@ -366,26 +475,30 @@ func file_sidecard_v1_admin_proto_rawDescGZIP() []byte {
 	return file_sidecard_v1_admin_proto_rawDescData
 }
 
-var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_sidecard_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sidecard_v1_admin_proto_goTypes = []any{
 	(*PurgeCacheRequest)(nil),       // 0: sidecard.v1.PurgeCacheRequest
 	(*PurgeCacheResponse)(nil),      // 1: sidecard.v1.PurgeCacheResponse
-	(*ReloadRequest)(nil),           // 2: sidecard.v1.ReloadRequest
-	(*ReloadResponse)(nil),          // 3: sidecard.v1.ReloadResponse
-	(*ReleaseLeftOpenRequest)(nil),  // 4: sidecard.v1.ReleaseLeftOpenRequest
-	(*ReleaseLeftOpenResponse)(nil), // 5: sidecard.v1.ReleaseLeftOpenResponse
-	(*durationpb.Duration)(nil),     // 6: google.protobuf.Duration
+	(*ResetBreakerRequest)(nil),     // 2: sidecard.v1.ResetBreakerRequest
+	(*ResetBreakerResponse)(nil),    // 3: sidecard.v1.ResetBreakerResponse
+	(*ReloadRequest)(nil),           // 4: sidecard.v1.ReloadRequest
+	(*ReloadResponse)(nil),          // 5: sidecard.v1.ReloadResponse
+	(*ReleaseLeftOpenRequest)(nil),  // 6: sidecard.v1.ReleaseLeftOpenRequest
+	(*ReleaseLeftOpenResponse)(nil), // 7: sidecard.v1.ReleaseLeftOpenResponse
+	(*durationpb.Duration)(nil),     // 8: google.protobuf.Duration
 }
 var file_sidecard_v1_admin_proto_depIdxs = []int32{
-	6, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
+	8, // 0: sidecard.v1.PurgeCacheRequest.older_than:type_name -> google.protobuf.Duration
 	0, // 1: sidecard.v1.AdminService.PurgeCache:input_type -> sidecard.v1.PurgeCacheRequest
-	2, // 2: sidecard.v1.AdminService.Reload:input_type -> sidecard.v1.ReloadRequest
-	4, // 3: sidecard.v1.AdminService.ReleaseLeftOpen:input_type -> sidecard.v1.ReleaseLeftOpenRequest
-	1, // 4: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
-	3, // 5: sidecard.v1.AdminService.Reload:output_type -> sidecard.v1.ReloadResponse
-	5, // 6: sidecard.v1.AdminService.ReleaseLeftOpen:output_type -> sidecard.v1.ReleaseLeftOpenResponse
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
+	4, // 2: sidecard.v1.AdminService.Reload:input_type -> sidecard.v1.ReloadRequest
+	6, // 3: sidecard.v1.AdminService.ReleaseLeftOpen:input_type -> sidecard.v1.ReleaseLeftOpenRequest
+	2, // 4: sidecard.v1.AdminService.ResetBreaker:input_type -> sidecard.v1.ResetBreakerRequest
+	1, // 5: sidecard.v1.AdminService.PurgeCache:output_type -> sidecard.v1.PurgeCacheResponse
+	5, // 6: sidecard.v1.AdminService.Reload:output_type -> sidecard.v1.ReloadResponse
+	7, // 7: sidecard.v1.AdminService.ReleaseLeftOpen:output_type -> sidecard.v1.ReleaseLeftOpenResponse
+	3, // 8: sidecard.v1.AdminService.ResetBreaker:output_type -> sidecard.v1.ResetBreakerResponse
+	5, // [5:9] is the sub-list for method output_type
+	1, // [1:5] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
@@ -402,7 +515,7 @@ func file_sidecard_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sidecard_v1_admin_proto_rawDesc), len(file_sidecard_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	AdminService_PurgeCache_FullMethodName      = "/sidecard.v1.AdminService/PurgeCache"
 	AdminService_Reload_FullMethodName          = "/sidecard.v1.AdminService/Reload"
 	AdminService_ReleaseLeftOpen_FullMethodName = "/sidecard.v1.AdminService/ReleaseLeftOpen"
+	AdminService_ResetBreaker_FullMethodName    = "/sidecard.v1.AdminService/ResetBreaker"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -44,6 +45,10 @@ type AdminServiceClient interface {
 	// worst cases are taken for spent until then, in all their budgets and in the record of use.
 	// Order it when it is known that the upstream didn't bill them, or how much it did.
 	ReleaseLeftOpen(ctx context.Context, in *ReleaseLeftOpenRequest, opts ...grpc.CallOption) (*ReleaseLeftOpenResponse, error)
+	// Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+	// the next call is sent. Attempts that are still out count for nothing.
+	// One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+	ResetBreaker(ctx context.Context, in *ResetBreakerRequest, opts ...grpc.CallOption) (*ResetBreakerResponse, error)
 }
 
 type adminServiceClient struct {
@@ -84,6 +89,16 @@ func (c *adminServiceClient) ReleaseLeftOpen(ctx context.Context, in *ReleaseLef
 	return out, nil
 }
 
+func (c *adminServiceClient) ResetBreaker(ctx context.Context, in *ResetBreakerRequest, opts ...grpc.CallOption) (*ResetBreakerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResetBreakerResponse)
+	err := c.cc.Invoke(ctx, AdminService_ResetBreaker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -104,6 +119,10 @@ type AdminServiceServer interface {
 	// worst cases are taken for spent until then, in all their budgets and in the record of use.
 	// Order it when it is known that the upstream didn't bill them, or how much it did.
 	ReleaseLeftOpen(context.Context, *ReleaseLeftOpenRequest) (*ReleaseLeftOpenResponse, error)
+	// Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+	// the next call is sent. Attempts that are still out count for nothing.
+	// One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+	ResetBreaker(context.Context, *ResetBreakerRequest) (*ResetBreakerResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -122,6 +141,9 @@ func (UnimplementedAdminServiceServer) Reload(context.Context, *ReloadRequest) (
 }
 func (UnimplementedAdminServiceServer) ReleaseLeftOpen(context.Context, *ReleaseLeftOpenRequest) (*ReleaseLeftOpenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseLeftOpen not implemented")
+}
+func (UnimplementedAdminServiceServer) ResetBreaker(context.Context, *ResetBreakerRequest) (*ResetBreakerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetBreaker not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -198,6 +220,24 @@ func _AdminService_ReleaseLeftOpen_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_ResetBreaker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResetBreakerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ResetBreaker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ResetBreaker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ResetBreaker(ctx, req.(*ResetBreakerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -216,6 +256,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseLeftOpen",
 			Handler:    _AdminService_ReleaseLeftOpen_Handler,
+		},
+		{
+			MethodName: "ResetBreaker",
+			Handler:    _AdminService_ResetBreaker_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

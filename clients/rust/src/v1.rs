@@ -22,6 +22,23 @@ pub struct PurgeCacheResponse {
     #[prost(int64, tag = "1")]
     pub removed: i64,
 }
+/// Whose breaker to close. One of the fields is set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetBreakerRequest {
+    /// The target's, as the status names it: a model's id. Default: none.
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// All, but for those that the configuration holds; doesn't go with `target`. Default: false.
+    #[prost(bool, tag = "2")]
+    pub everything: bool,
+}
+/// What was done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResetBreakerResponse {
+    /// The targets whose breakers were open or half-open, and are closed now.
+    #[prost(string, repeated, tag = "1")]
+    pub closed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Nothing is to be said: the configuration is where it was when the daemon started.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReloadRequest {}
@@ -207,6 +224,33 @@ pub mod admin_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sidecard.v1.AdminService", "ReleaseLeftOpen"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+        /// the next call is sent. Attempts that are still out count for nothing.
+        /// One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+        pub async fn reset_breaker(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResetBreakerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResetBreakerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sidecard.v1.AdminService/ResetBreaker",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sidecard.v1.AdminService", "ResetBreaker"));
             self.inner.unary(req, path, codec).await
         }
     }

@@ -32,6 +32,7 @@ from sidecard.server.caller_tokens import Callers
 from sidecard.server.http import encode, status, structured
 from sidecard.server.http.bounds import SERVER, BoundedServer
 from sidecard.server.http.decode import Decoder, read
+from sidecard.server.memory import Memory
 from sidecard.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class HttpServer:
         sink: RpcSink,
         total_s: float,
         listen: Listen = _DEFAULTS,
+        memory: Memory | None = None,
         tls: "ServerTls | None" = None,
         trace_share: float | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class HttpServer:
         self._sink = sink
         self._total_s = total_s
         self._listen = listen
+        self._memory = memory or Memory(None, clock=clock)
         self._tls = tls
         self._trace_share = trace_share
         self._open_calls = OpenCalls()
@@ -152,6 +155,7 @@ class HttpServer:
         if (refused := self._refusal(request)) is not None:
             return _error(*refused, arrival)
         own = self._callers(_token(request.headers)) if self._callers else ""
+        self._memory.see_that_there_is_room(len(self._open_calls))
         asked = read(await self._payload(request, arrival))
         counts = request.path == _COUNT
         call = self._decoder.decode(asked, request.headers, arrival, own=own, counts=counts)

@@ -11,6 +11,7 @@ from sidecard.v1.admin_pb2 import (
     ReleaseLeftOpenResponse,
     ReloadRequest,
     ReloadResponse,
+    ResetBreakerRequest,
 )
 from sidecard.v1.admin_pb2_grpc import AdminServiceStub
 from sidecard_client.options import OPTIONS
@@ -67,6 +68,15 @@ class Operator(Caller):
         """
         method = AdminServiceStub(self._channel).ReleaseLeftOpen
         return self._order(method, ReleaseLeftOpenRequest())
+
+    def reset_breaker(self, target: str = "", *, everything: bool = False) -> list[str]:
+        """Close the breaker of a target, or all; return the targets whose weren't closed.
+
+        Raises what `purge_cache` does, and `InvalidCall` for a target that there isn't,
+        and for one whose breaker the configuration holds open or has disabled.
+        """
+        request = ResetBreakerRequest(target=target, everything=everything)
+        return list(self._order(AdminServiceStub(self._channel).ResetBreaker, request).closed)
 
     def _order(
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17sidecard/v1/admin.proto\x12\x0bsidecard.v1\x1a\x1egoogle/protobuf/duration.proto\"u\n\x11PurgeCacheRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05route\x18\x02 \x01(\t\x12-\n\nolder_than\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\neverything\x18\x04 \x01(\x08\"%\n\x12PurgeCacheResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\"\x0f\n\rReloadRequest\"=\n\x0eReloadResponse\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x1b\n\x13waiting_for_restart\x18\x02 \x03(\t\"\x18\n\x16ReleaseLeftOpenRequest\"=\n\x17ReleaseLeftOpenResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x03\x12\x10\n\x08nano_usd\x18\x02 \x01(\x03\x32\xfe\x01\n\x0c\x41\x64minService\x12M\n\nPurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponse\x12\x41\n\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponse\x12\\\n\x0fReleaseLeftOpen\x12#.sidecard.v1.ReleaseLeftOpenRequest\x1a$.sidecard.v1.ReleaseLeftOpenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17sidecard/v1/admin.proto\x12\x0bsidecard.v1\x1a\x1egoogle/protobuf/duration.proto\"u\n\x11PurgeCacheRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05route\x18\x02 \x01(\t\x12-\n\nolder_than\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\neverything\x18\x04 \x01(\x08\"%\n\x12PurgeCacheResponse\x12\x0f\n\x07removed\x18\x01 \x01(\x03\"9\n\x13ResetBreakerRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x12\n\neverything\x18\x02 \x01(\x08\"&\n\x14ResetBreakerResponse\x12\x0e\n\x06\x63losed\x18\x01 \x03(\t\"\x0f\n\rReloadRequest\"=\n\x0eReloadResponse\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x1b\n\x13waiting_for_restart\x18\x02 \x03(\t\"\x18\n\x16ReleaseLeftOpenRequest\"=\n\x17ReleaseLeftOpenResponse\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x03\x12\x10\n\x08nano_usd\x18\x02 \x01(\x03\x32\xd3\x02\n\x0c\x41\x64minService\x12M\n\nPurgeCache\x12\x1e.sidecard.v1.PurgeCacheRequest\x1a\x1f.sidecard.v1.PurgeCacheResponse\x12\x41\n\x06Reload\x12\x1a.sidecard.v1.ReloadRequest\x1a\x1b.sidecard.v1.ReloadResponse\x12\\\n\x0fReleaseLeftOpen\x12#.sidecard.v1.ReleaseLeftOpenRequest\x1a$.sidecard.v1.ReleaseLeftOpenResponse\x12S\n\x0cResetBreaker\x12 .sidecard.v1.ResetBreakerRequest\x1a!.sidecard.v1.ResetBreakerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +36,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PURGECACHEREQUEST']._serialized_end=189
   _globals['_PURGECACHERESPONSE']._serialized_start=191
   _globals['_PURGECACHERESPONSE']._serialized_end=228
-  _globals['_RELOADREQUEST']._serialized_start=230
-  _globals['_RELOADREQUEST']._serialized_end=245
-  _globals['_RELOADRESPONSE']._serialized_start=247
-  _globals['_RELOADRESPONSE']._serialized_end=308
-  _globals['_RELEASELEFTOPENREQUEST']._serialized_start=310
-  _globals['_RELEASELEFTOPENREQUEST']._serialized_end=334
-  _globals['_RELEASELEFTOPENRESPONSE']._serialized_start=336
-  _globals['_RELEASELEFTOPENRESPONSE']._serialized_end=397
-  _globals['_ADMINSERVICE']._serialized_start=400
-  _globals['_ADMINSERVICE']._serialized_end=654
+  _globals['_RESETBREAKERREQUEST']._serialized_start=230
+  _globals['_RESETBREAKERREQUEST']._serialized_end=287
+  _globals['_RESETBREAKERRESPONSE']._serialized_start=289
+  _globals['_RESETBREAKERRESPONSE']._serialized_end=327
+  _globals['_RELOADREQUEST']._serialized_start=329
+  _globals['_RELOADREQUEST']._serialized_end=344
+  _globals['_RELOADRESPONSE']._serialized_start=346
+  _globals['_RELOADRESPONSE']._serialized_end=407
+  _globals['_RELEASELEFTOPENREQUEST']._serialized_start=409
+  _globals['_RELEASELEFTOPENREQUEST']._serialized_end=433
+  _globals['_RELEASELEFTOPENRESPONSE']._serialized_start=435
+  _globals['_RELEASELEFTOPENRESPONSE']._serialized_end=496
+  _globals['_ADMINSERVICE']._serialized_start=499
+  _globals['_ADMINSERVICE']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,20 @@ class PurgeCacheResponse(_message.Message):
     removed: int
     def __init__(self, removed: _Optional[int] = ...) -> None: ...
 
+class ResetBreakerRequest(_message.Message):
+    __slots__ = ("target", "everything")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    EVERYTHING_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    everything: bool
+    def __init__(self, target: _Optional[str] = ..., everything: _Optional[bool] = ...) -> None: ...
+
+class ResetBreakerResponse(_message.Message):
+    __slots__ = ("closed",)
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    closed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, closed: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ReloadRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -54,6 +54,11 @@ class AdminServiceStub:
                 request_serializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.SerializeToString,
                 response_deserializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.FromString,
                 _registered_method=True)
+        self.ResetBreaker = channel.unary_unary(
+                '/sidecard.v1.AdminService/ResetBreaker',
+                request_serializer=sidecard_dot_v1_dot_admin__pb2.ResetBreakerRequest.SerializeToString,
+                response_deserializer=sidecard_dot_v1_dot_admin__pb2.ResetBreakerResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -89,6 +94,15 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResetBreaker(self, request, context):
+        """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+        the next call is sent. Attempts that are still out count for nothing.
+        One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -106,6 +120,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReleaseLeftOpen,
                     request_deserializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.FromString,
                     response_serializer=sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.SerializeToString,
+            ),
+            'ResetBreaker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetBreaker,
+                    request_deserializer=sidecard_dot_v1_dot_admin__pb2.ResetBreakerRequest.FromString,
+                    response_serializer=sidecard_dot_v1_dot_admin__pb2.ResetBreakerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -194,6 +213,33 @@ class AdminService:
             '/sidecard.v1.AdminService/ReleaseLeftOpen',
             sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenRequest.SerializeToString,
             sidecard_dot_v1_dot_admin__pb2.ReleaseLeftOpenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetBreaker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sidecard.v1.AdminService/ResetBreaker',
+            sidecard_dot_v1_dot_admin__pb2.ResetBreakerRequest.SerializeToString,
+            sidecard_dot_v1_dot_admin__pb2.ResetBreakerResponse.FromString,
             options,
             channel_credentials,
             insecure,

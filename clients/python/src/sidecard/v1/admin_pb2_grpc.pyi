@@ -50,6 +50,11 @@ class AdminServiceStub:
     worst cases are taken for spent until then, in all their budgets and in the record of use.
     Order it when it is known that the upstream didn't bill them, or how much it did.
     """
+    ResetBreaker: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetBreakerRequest, _admin_pb2.ResetBreakerResponse]
+    """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+    the next call is sent. Attempts that are still out count for nothing.
+    One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -72,6 +77,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Gives back what attempts reserved whose process died before it knew what they had cost. Their
     worst cases are taken for spent until then, in all their budgets and in the record of use.
     Order it when it is known that the upstream didn't bill them, or how much it did.
+    """
+    ResetBreaker: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetBreakerRequest, _admin_pb2.ResetBreakerResponse]  # type: ignore[assignment]
+    """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+    the next call is sent. Attempts that are still out count for nothing.
+    One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +120,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives back what attempts reserved whose process died before it knew what they had cost. Their
         worst cases are taken for spent until then, in all their budgets and in the record of use.
         Order it when it is known that the upstream didn't bill them, or how much it did.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetBreaker(
+        self,
+        request: _admin_pb2.ResetBreakerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ResetBreakerResponse, _abc.Awaitable[_admin_pb2.ResetBreakerResponse]]:
+        """Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+        the next call is sent. Attempts that are still out count for nothing.
+        One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sidecard/v1/admin.proto.
  */
 export const file_sidecard_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAyIPCg1SZWxvYWRSZXF1ZXN0Ij0KDlJlbG9hZFJlc3BvbnNlEg4KBnNoYTI1NhgBIAEoCRIbChN3YWl0aW5nX2Zvcl9yZXN0YXJ0GAIgAygJIhgKFlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QiPQoXUmVsZWFzZUxlZnRPcGVuUmVzcG9uc2USEAoIYXR0ZW1wdHMYASABKAMSEAoIbmFub191c2QYAiABKAMy/gEKDEFkbWluU2VydmljZRJNCgpQdXJnZUNhY2hlEh4uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlcXVlc3QaHy5zaWRlY2FyZC52MS5QdXJnZUNhY2hlUmVzcG9uc2USQQoGUmVsb2FkEhouc2lkZWNhcmQudjEuUmVsb2FkUmVxdWVzdBobLnNpZGVjYXJkLnYxLlJlbG9hZFJlc3BvbnNlElwKD1JlbGVhc2VMZWZ0T3BlbhIjLnNpZGVjYXJkLnYxLlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QaJC5zaWRlY2FyZC52MS5SZWxlYXNlTGVmdE9wZW5SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChdzaWRlY2FyZC92MS9hZG1pbi5wcm90bxILc2lkZWNhcmQudjEidQoRUHVyZ2VDYWNoZVJlcXVlc3QSDgoGdGVuYW50GAEgASgJEg0KBXJvdXRlGAIgASgJEi0KCm9sZGVyX3RoYW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKZXZlcnl0aGluZxgEIAEoCCIlChJQdXJnZUNhY2hlUmVzcG9uc2USDwoHcmVtb3ZlZBgBIAEoAyI5ChNSZXNldEJyZWFrZXJSZXF1ZXN0Eg4KBnRhcmdldBgBIAEoCRISCgpldmVyeXRoaW5nGAIgASgIIiYKFFJlc2V0QnJlYWtlclJlc3BvbnNlEg4KBmNsb3NlZBgBIAMoCSIPCg1SZWxvYWRSZXF1ZXN0Ij0KDlJlbG9hZFJlc3BvbnNlEg4KBnNoYTI1NhgBIAEoCRIbChN3YWl0aW5nX2Zvcl9yZXN0YXJ0GAIgAygJIhgKFlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QiPQoXUmVsZWFzZUxlZnRPcGVuUmVzcG9uc2USEAoIYXR0ZW1wdHMYASABKAMSEAoIbmFub191c2QYAiABKAMy0wIKDEFkbWluU2VydmljZRJNCgpQdXJnZUNhY2hlEh4uc2lkZWNhcmQudjEuUHVyZ2VDYWNoZVJlcXVlc3QaHy5zaWRlY2FyZC52MS5QdXJnZUNhY2hlUmVzcG9uc2USQQoGUmVsb2FkEhouc2lkZWNhcmQudjEuUmVsb2FkUmVxdWVzdBobLnNpZGVjYXJkLnYxLlJlbG9hZFJlc3BvbnNlElwKD1JlbGVhc2VMZWZ0T3BlbhIjLnNpZGVjYXJkLnYxLlJlbGVhc2VMZWZ0T3BlblJlcXVlc3QaJC5zaWRlY2FyZC52MS5SZWxlYXNlTGVmdE9wZW5SZXNwb25zZRJTCgxSZXNldEJyZWFrZXISIC5zaWRlY2FyZC52MS5SZXNldEJyZWFrZXJSZXF1ZXN0GiEuc2lkZWNhcmQudjEuUmVzZXRCcmVha2VyUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration]);
 
 /**
  * Which answers to remove. One of the fields at least is set.
@@ -78,6 +78,55 @@ export const PurgeCacheResponseSchema: GenMessage<PurgeCacheResponse> = /*@__PUR
   messageDesc(file_sidecard_v1_admin, 1);
 
 /**
+ * Whose breaker to close. One of the fields is set.
+ *
+ * @generated from message sidecard.v1.ResetBreakerRequest
+ */
+export type ResetBreakerRequest = Message<"sidecard.v1.ResetBreakerRequest"> & {
+  /**
+   * The target's, as the status names it: a model's id. Default: none.
+   *
+   * @generated from field: string target = 1;
+   */
+  target: string;
+
+  /**
+   * All, but for those that the configuration holds; doesn't go with `target`. Default: false.
+   *
+   * @generated from field: bool everything = 2;
+   */
+  everything: boolean;
+};
+
+/**
+ * Describes the message sidecard.v1.ResetBreakerRequest.
+ * Use `create(ResetBreakerRequestSchema)` to create a new message.
+ */
+export const ResetBreakerRequestSchema: GenMessage<ResetBreakerRequest> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 2);
+
+/**
+ * What was done.
+ *
+ * @generated from message sidecard.v1.ResetBreakerResponse
+ */
+export type ResetBreakerResponse = Message<"sidecard.v1.ResetBreakerResponse"> & {
+  /**
+   * The targets whose breakers were open or half-open, and are closed now.
+   *
+   * @generated from field: repeated string closed = 1;
+   */
+  closed: string[];
+};
+
+/**
+ * Describes the message sidecard.v1.ResetBreakerResponse.
+ * Use `create(ResetBreakerResponseSchema)` to create a new message.
+ */
+export const ResetBreakerResponseSchema: GenMessage<ResetBreakerResponse> = /*@__PURE__*/
+  messageDesc(file_sidecard_v1_admin, 3);
+
+/**
  * Nothing is to be said: the configuration is where it was when the daemon started.
  *
  * @generated from message sidecard.v1.ReloadRequest
@@ -90,7 +139,7 @@ export type ReloadRequest = Message<"sidecard.v1.ReloadRequest"> & {
  * Use `create(ReloadRequestSchema)` to create a new message.
  */
 export const ReloadRequestSchema: GenMessage<ReloadRequest> = /*@__PURE__*/
-  messageDesc(file_sidecard_v1_admin, 2);
+  messageDesc(file_sidecard_v1_admin, 4);
 
 /**
  * What is in force now.
@@ -118,7 +167,7 @@ export type ReloadResponse = Message<"sidecard.v1.ReloadResponse"> & {
  * Use `create(ReloadResponseSchema)` to create a new message.
  */
 export const ReloadResponseSchema: GenMessage<ReloadResponse> = /*@__PURE__*/
-  messageDesc(file_sidecard_v1_admin, 3);
+  messageDesc(file_sidecard_v1_admin, 5);
 
 /**
  * Nothing is to be said: all that was left open is released.
@@ -133,7 +182,7 @@ export type ReleaseLeftOpenRequest = Message<"sidecard.v1.ReleaseLeftOpenRequest
  * Use `create(ReleaseLeftOpenRequestSchema)` to create a new message.
  */
 export const ReleaseLeftOpenRequestSchema: GenMessage<ReleaseLeftOpenRequest> = /*@__PURE__*/
-  messageDesc(file_sidecard_v1_admin, 4);
+  messageDesc(file_sidecard_v1_admin, 6);
 
 /**
  * What was released.
@@ -161,7 +210,7 @@ export type ReleaseLeftOpenResponse = Message<"sidecard.v1.ReleaseLeftOpenRespon
  * Use `create(ReleaseLeftOpenResponseSchema)` to create a new message.
  */
 export const ReleaseLeftOpenResponseSchema: GenMessage<ReleaseLeftOpenResponse> = /*@__PURE__*/
-  messageDesc(file_sidecard_v1_admin, 5);
+  messageDesc(file_sidecard_v1_admin, 7);
 
 /**
  * Orders to the daemon, for its operator.
@@ -206,6 +255,18 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseLeftOpenRequestSchema;
     output: typeof ReleaseLeftOpenResponseSchema;
+  },
+  /**
+   * Closes the breaker of a target, whatever it has learned, as after a fault that was mended:
+   * the next call is sent. Attempts that are still out count for nothing.
+   * One that the configuration holds open, or has disabled, is left as it is: INVALID_ARGUMENT.
+   *
+   * @generated from rpc sidecard.v1.AdminService.ResetBreaker
+   */
+  resetBreaker: {
+    methodKind: "unary";
+    input: typeof ResetBreakerRequestSchema;
+    output: typeof ResetBreakerResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sidecard_v1_admin, 0);

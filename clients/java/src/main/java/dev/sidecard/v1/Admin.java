@@ -37,6 +37,16 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_sidecard_v1_PurgeCacheResponse_fieldAccessorTable;
   static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ResetBreakerRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ResetBreakerRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_sidecard_v1_ResetBreakerResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_sidecard_v1_ResetBreakerResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
     internal_static_sidecard_v1_ReloadRequest_descriptor;
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
@@ -70,19 +80,23 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       "acheRequest\022\016\n\006tenant\030\001 \001(\t\022\r\n\005route\030\002 \001" +
       "(\t\022-\n\nolder_than\030\003 \001(\0132\031.google.protobuf" +
       ".Duration\022\022\n\neverything\030\004 \001(\010\"%\n\022PurgeCa" +
-      "cheResponse\022\017\n\007removed\030\001 \001(\003\"\017\n\rReloadRe" +
-      "quest\"=\n\016ReloadResponse\022\016\n\006sha256\030\001 \001(\t\022" +
-      "\033\n\023waiting_for_restart\030\002 \003(\t\"\030\n\026ReleaseL" +
-      "eftOpenRequest\"=\n\027ReleaseLeftOpenRespons" +
-      "e\022\020\n\010attempts\030\001 \001(\003\022\020\n\010nano_usd\030\002 \001(\0032\376\001" +
-      "\n\014AdminService\022M\n\nPurgeCache\022\036.sidecard." +
-      "v1.PurgeCacheRequest\032\037.sidecard.v1.Purge" +
-      "CacheResponse\022A\n\006Reload\022\032.sidecard.v1.Re" +
-      "loadRequest\032\033.sidecard.v1.ReloadResponse" +
-      "\022\\\n\017ReleaseLeftOpen\022#.sidecard.v1.Releas" +
-      "eLeftOpenRequest\032$.sidecard.v1.ReleaseLe" +
-      "ftOpenResponseB\023\n\017dev.sidecard.v1P\001b\006pro" +
-      "to3"
+      "cheResponse\022\017\n\007removed\030\001 \001(\003\"9\n\023ResetBre" +
+      "akerRequest\022\016\n\006target\030\001 \001(\t\022\022\n\neverythin" +
+      "g\030\002 \001(\010\"&\n\024ResetBreakerResponse\022\016\n\006close" +
+      "d\030\001 \003(\t\"\017\n\rReloadRequest\"=\n\016ReloadRespon" +
+      "se\022\016\n\006sha256\030\001 \001(\t\022\033\n\023waiting_for_restar" +
+      "t\030\002 \003(\t\"\030\n\026ReleaseLeftOpenRequest\"=\n\027Rel" +
+      "easeLeftOpenResponse\022\020\n\010attempts\030\001 \001(\003\022\020" +
+      "\n\010nano_usd\030\002 \001(\0032\323\002\n\014AdminService\022M\n\nPur" +
+      "geCache\022\036.sidecard.v1.PurgeCacheRequest\032" +
+      "\037.sidecard.v1.PurgeCacheResponse\022A\n\006Relo" +
+      "ad\022\032.sidecard.v1.ReloadRequest\032\033.sidecar" +
+      "d.v1.ReloadResponse\022\\\n\017ReleaseLeftOpen\022#" +
+      ".sidecard.v1.ReleaseLeftOpenRequest\032$.si" +
+      "decard.v1.ReleaseLeftOpenResponse\022S\n\014Res" +
+      "etBreaker\022 .sidecard.v1.ResetBreakerRequ" +
+      "est\032!.sidecard.v1.ResetBreakerResponseB\023" +
+      "\n\017dev.sidecard.v1P\001b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -101,26 +115,38 @@ public final class Admin extends com.google.protobuf.GeneratedFile {
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_PurgeCacheResponse_descriptor,
         new java.lang.String[] { "Removed", });
-    internal_static_sidecard_v1_ReloadRequest_descriptor =
+    internal_static_sidecard_v1_ResetBreakerRequest_descriptor =
       getDescriptor().getMessageType(2);
+    internal_static_sidecard_v1_ResetBreakerRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ResetBreakerRequest_descriptor,
+        new java.lang.String[] { "Target", "Everything", });
+    internal_static_sidecard_v1_ResetBreakerResponse_descriptor =
+      getDescriptor().getMessageType(3);
+    internal_static_sidecard_v1_ResetBreakerResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_sidecard_v1_ResetBreakerResponse_descriptor,
+        new java.lang.String[] { "Closed", });
+    internal_static_sidecard_v1_ReloadRequest_descriptor =
+      getDescriptor().getMessageType(4);
     internal_static_sidecard_v1_ReloadRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReloadRequest_descriptor,
         new java.lang.String[] { });
     internal_static_sidecard_v1_ReloadResponse_descriptor =
-      getDescriptor().getMessageType(3);
+      getDescriptor().getMessageType(5);
     internal_static_sidecard_v1_ReloadResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReloadResponse_descriptor,
         new java.lang.String[] { "Sha256", "WaitingForRestart", });
     internal_static_sidecard_v1_ReleaseLeftOpenRequest_descriptor =
-      getDescriptor().getMessageType(4);
+      getDescriptor().getMessageType(6);
     internal_static_sidecard_v1_ReleaseLeftOpenRequest_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReleaseLeftOpenRequest_descriptor,
         new java.lang.String[] { });
     internal_static_sidecard_v1_ReleaseLeftOpenResponse_descriptor =
-      getDescriptor().getMessageType(5);
+      getDescriptor().getMessageType(7);
     internal_static_sidecard_v1_ReleaseLeftOpenResponse_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_sidecard_v1_ReleaseLeftOpenResponse_descriptor,
