@@ -27,7 +27,7 @@ HEAD = "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicati
 
 @asynccontextmanager
 async def serving(
-    *, total_s: float = 60.0, answer: tuple[Batch, ...] = WHOLE, **bounds: float
+    answer: tuple[Batch, ...] = WHOLE, /, *, total_s: float = 60.0, **bounds: float
 ) -> AsyncIterator[http.HttpServer]:
     script = Script(*[answer] * 10)
 
@@ -114,7 +114,7 @@ async def test_who_takes_no_answer_is_cut(how: str) -> None:
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         slow.settimeout(0)
-        async with serving(total_s=0.2, answer=large, max_message_bytes=10_000) as server:
+        async with serving(large, total_s=0.2) as server:
             host, _, port = server.address.rpartition(":")
             loop = asyncio.get_running_loop()
             await loop.sock_connect(slow, (host, int(port)))
