@@ -1,4 +1,4 @@
-"""docs/operation.md says nothing that isn't there: files, events, commands, fields and tests."""
+"""docs/operation.md and docs/upgrade.md say nothing that is not there: events, fields, tests."""
 
 import re
 
@@ -11,7 +11,8 @@ from sidecard.policy import fingerprint
 from sidecard.store import codec, environment, ledger_file, trees
 from tests.support.source import ROOT
 
-PAGE = (ROOT / "docs/operation.md").read_text(encoding="utf-8")
+PAGES = ("docs/operation.md", "docs/upgrade.md")
+PAGE = "\n".join([(ROOT / page).read_text(encoding="utf-8") for page in PAGES])
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("sidecard/**/*.py"))
 
 
@@ -62,4 +63,4 @@ def test_the_formats_are_those_of_the_code() -> None:
         f"| `cache/{environment.DATA}` | answers | `{cache}`, records `{codec.VERSION}` |" in PAGE
     )
     assert f"and the record of use | `{ledger}` |" in PAGE
-    assert f"how that is told apart, now `{fingerprint.VERSION}`" in PAGE.replace("\n  ", " ")
+    assert f"a fingerprint of the question, whose version is now `{fingerprint.VERSION}`" in PAGE

@@ -53,9 +53,15 @@ def show(
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except _Refused as refused:
+        return complain(arguments, f"{address} answers {refused}", 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return complain(arguments, f"no daemon tells its status on {address}: {error}", 1)
     return 0
+
+
+class _Refused(ValueError):
+    """Somebody answers, but not with a document; `str()` is what was said."""
 
 
 def _ask(host: str, port: int, path: str) -> Document:
@@ -68,7 +74,7 @@ def _ask(host: str, port: int, path: str) -> Document:
     finally:
         connection.close()
     if answer.status != _OK:
-        raise ValueError(f"it answers {answer.status} {_why(text) or answer.reason}")
+        raise _Refused(f"{answer.status}: {_why(text) or answer.reason}")
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("it isn't sidecard's")  # noqa: TRY004  # as other nonsense

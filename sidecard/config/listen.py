@@ -170,9 +170,11 @@ class Listen(Section):
     )
     age_s: Seconds = Field(
         3600.0,
-        description="Seconds after which a gRPC connection is asked to go, give or take a tenth; "
-        "clients connect again by themselves. Calls on it have `timeouts.total_s` to end, then it "
-        "is cut: so a caller that takes no answer holds memory, and its `calls`, no longer.",
+        description="Seconds after which a gRPC connection is asked to go, give or take a tenth, "
+        "and an HTTP connection is closed after the answer that is under way; clients connect "
+        "again by themselves. Calls on it have `timeouts.total_s` to end, then it is cut: so a "
+        "caller that takes no answer holds memory, and its `calls`, no longer. Over HTTP one that "
+        "takes nothing of an answer for `timeouts.total_s` is cut at once.",
     )
     orders: Flag = Field(
         default=True,

@@ -89,6 +89,7 @@ class InvalidCall(SidecardError):
     def __init__(self, *violations: Violation) -> None:
         super().__init__("; ".join([f"{v.field}: {v.description}" for v in violations]))
         self.violations = violations
+        self.fields = tuple([violation.field for violation in violations])
 
 
 class Unauthenticated(SidecardError):
@@ -98,9 +99,10 @@ class Unauthenticated(SidecardError):
 
 
 class PermissionDenied(SidecardError):
-    """The caller's token doesn't allow this tenant or method."""
+    """The caller's token doesn't allow this tenant."""
 
     blame = Blame.CALLER
+    fields = ("tenant",)
 
 
 class NotCached(SidecardError):

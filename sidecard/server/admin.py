@@ -73,13 +73,17 @@ class _Server(Server):
     def connection_made(self, handler: "RequestHandler", transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         if len(self._cuts) >= _CONNECTIONS:
-            next(iter(self._connections.values())).abort()
+            # Forgotten at once: many may come before the loop tells that it has gone.
+            oldest = next(iter(self._cuts))
+            self._cuts.pop(oldest).cancel()
+            self._connections[oldest].abort()
         loop = asyncio.get_running_loop()
         self._cuts[handler] = loop.call_later(_LONGEST_S, transport.abort)
 
     def connection_lost(self, handler: "RequestHandler", exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self._cuts.pop(handler).cancel()
+        if (cut := self._cuts.pop(handler, None)) is not None:
+            cut.cancel()
 
 
 class AdminServer:

@@ -4,9 +4,11 @@ Read at each order, which are few, so that it can be rotated without a restart.
 """
 
 import contextlib
+import errno
 import hmac
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +27,8 @@ class AdminToken:
     def made(cls, path: Path) -> "AdminToken":
         """Return the token in a file, which is made where it is missing, for its owner alone.
 
-        Raises OSError where it can't be.
+        Raises OSError where it can't be, or where others can read it or have put it there. Its
+        group may: Kubernetes lets a volume's group in.
         """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
@@ -37,6 +40,12 @@ class AdminToken:
                 os.link(new, path)
         finally:
             new.unlink(missing_ok=True)
+        found = path.lstat()
+        own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        if not own or found.st_mode & stat.S_IRWXO:
+            raise PermissionError(
+                errno.EPERM, f"{path} isn't the daemon's own file, or open to all"
+            )
         return cls(path)
 
     def accepts(self, authorization: str) -> bool:

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from sidecard.server.bad_files import BadTokens
 from sidecard.server.wire.terms_in import TENANT, TENANT_RULE
 
 LOOK_EVERY_S: Final = 1.0
+TELL_EVERY_S: Final = 10.0
+"""Anybody can be refused: that mustn't fill the log."""
 ANY: Final = "*"
 _MAX_BYTES: Final = 262_144
 _TOKEN: Final = re.compile(r"[!-~]{16,512}")
@@ -50,21 +52,33 @@ class CallerTokens:
         # What is compared are digests under a key that no caller knows, so that how long it
         # takes to find one tells nothing of a token.
         self._secret = secrets.token_bytes(32)
+        self._told_at, self._left_out = float("-inf"), 0
         self._looked_at = now()
         self._stamp = self._looked()
-        self._tenants = dict(self._read())
+        self._tenants = self._read()
 
     def tenant(self, authorization: str) -> str:
         """Return whose a token is, "" for anybody's; raises `Unauthenticated`."""
         self._look()
         if not authorization:
-            raise Unauthenticated(f"a token is needed; {_FIX}")
+            raise self._refused("a token is needed", _FIX)
         given = authorization[len(_SCHEME) :] if authorization.lower().startswith(_SCHEME) else ""
         digest = self._digest(given.strip())
         tenant = self._tenants.get(digest)
         if tenant is None:
-            raise Unauthenticated(f"the token isn't known; {_FIX}, with one of this daemon's")
+            raise self._refused("the token isn't known", f"{_FIX}, with one of this daemon's")
         return "" if tenant == ANY else tenant
+
+    def _refused(self, why: str, mend: str) -> Unauthenticated:
+        """Return the error, and tell the log of it, seldom."""
+        now = self._now()
+        if now - self._told_at < TELL_EVERY_S:
+            self._left_out += 1
+        else:
+            more = {"left_out": self._left_out} if self._left_out else {}
+            _log.warning("callers refused", extra={"why": why, **more})
+            self._told_at, self._left_out = now, 0
+        return Unauthenticated(f"{why}; {mend}")
 
     def _digest(self, token: str) -> bytes:
         return hmac.digest(self._secret, token.encode("utf-8", "replace"), hashlib.sha256)
@@ -86,15 +100,15 @@ class CallerTokens:
             return
         self._stamp = stamp
         try:
-            self._tenants = dict(self._read())
+            self._tenants = self._read()
         except BadTokens as error:
             told = {"why": str(error)}
             _log.error("the callers' tokens stay as they were", extra=told)
         else:
             _log.info("the callers' tokens were read anew", extra={"tokens": len(self._tenants)})
 
-    def _read(self) -> Iterator[tuple[bytes, str]]:
-        """Yield each token's digest and its tenant; raises `BadTokens`."""
+    def _read(self) -> dict[bytes, str]:
+        """Return each token's digest and its tenant; raises `BadTokens`."""
         where = f"listen.tokens_file {self._path}"
         try:
             # Not blocking, as to open a pipe would hang the daemon.
@@ -104,7 +118,7 @@ class CallerTokens:
             raise BadTokens(f"{where} can't be read: {error.strerror}") from None
         if len(content) > _MAX_BYTES:
             raise BadTokens(f"{where} is larger than {_MAX_BYTES:,} bytes")
-        found = 0
+        found = dict[bytes, str]()
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
             words = line.split()
             if not words or words[0].startswith("#"):
@@ -117,10 +131,12 @@ class CallerTokens:
                 raise BadTokens(f"{here}: a tenant has to be {TENANT_RULE}, or {ANY}")
             if not _TOKEN.fullmatch(token):
                 raise BadTokens(f"{here}: a token has to be {_RULE}")
-            found += 1
-            yield self._digest(token), tenant
+            digest = self._digest(token)
+            if found.setdefault(digest, tenant) != tenant:
+                raise BadTokens(f"{here}: the token is another tenant's, too; give each its own")
         if not found:
             raise BadTokens(f"{where} has no token; expected a tenant and a token in each line")
+        return found
 
     def __repr__(self) -> str:
         return f"<{len(self._tenants)} callers' tokens of {self._path}>"

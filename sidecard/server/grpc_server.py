@@ -35,9 +35,12 @@ _PROBED: Final = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4_096),
     ("grpc.max_concurrent_streams", 16),
-    ("grpc.max_allowed_incoming_connections", 64),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    # So many that a probe finds room among strangers; each holds about 15 kB.
+    ("grpc.max_allowed_incoming_connections", 512),
     ("grpc.http2.settings_timeout", 5_000),
-    # Probes connect anew each time: nobody who stays, watching, keeps memory for long.
+    # Probes connect anew each time: nobody who stays, or watches, keeps memory for long.
+    ("grpc.max_connection_idle_ms", 2_000),
     ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_connection_age_grace_ms", 1_000),
 )

@@ -20,6 +20,7 @@ from sidecard.core.errors import (
     DeadlineExceeded,
     InvalidCall,
     Overloaded,
+    PermissionDenied,
     ShuttingDown,
     SidecardError,
     Violation,
@@ -268,9 +269,8 @@ class GenerationServicer:
             raise error
         if isinstance(error, TimeoutError):
             error = DeadlineExceeded("the call's deadline passed before its answer was whole")
-        if isinstance(error, InvalidCall):
-            fields = [violation.field for violation in error.violations]
-            facts = {"request_id": arrival.request_id, "fields": fields}
+        if isinstance(error, InvalidCall | PermissionDenied):
+            facts = {"request_id": arrival.request_id, "fields": error.fields}
             _log.info("call refused", extra=facts)
         elif not isinstance(error, SidecardError):
             _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})

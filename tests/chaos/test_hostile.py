@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -87,6 +88,36 @@ async def test_large_headers_are_refused() -> None:
                 told = await connection.trailers(1)
                 said = b"metadata size exceeds" if confirms else b"(listen.header_bytes)"
                 assert said in told
+
+
+async def test_a_head_without_end_leaves_memory_flat() -> None:
+    """CONTINUATION frames, 60 MB of them, and none that says that the head is whole."""
+    head = opened(1, GENERATE)[9:]
+    more = http2.frame(http2.CONTINUATION, 0, 1, http2.header("x-more", "y" * 8_000) * 2)
+    async with attacked() as (daemon, caller, _), settled(daemon.address) as connection:
+        before = daemon.rss_bytes
+        with contextlib.suppress(ConnectionError):
+            await connection.send(http2.frame(http2.HEADERS, 0, 1, head))
+            for _ in range(60):
+                await connection.send(more * 64)
+        assert (await ask(caller, stream=False, deadline_s=5)).answered
+        assert daemon.rss_bytes - before < 30 * MB
+
+
+async def test_a_message_that_grows_when_it_is_unpacked_is_refused() -> None:
+    """50 MB of nothing in 50 kB: unpacked no further than a message may be long."""
+    bomb = gzip.compress(bytes(50 * MB))
+    packed = b"\1" + len(bomb).to_bytes(4, "big") + bomb
+    parts = [packed[at : at + 16_384] for at in range(0, len(packed), 16_384)]
+    sent = b"".join([http2.frame(http2.DATA, 0, 1, part) for part in parts])
+    async with (
+        attacked(max_message_bytes=str(MB)) as (daemon, _, _),
+        settled(daemon.address) as connection,
+    ):
+        before = daemon.rss_bytes
+        await connection.send(opened(1, GENERATE, ("grpc-encoding", "gzip")) + sent)
+        assert b"larger than max" in await connection.trailers(1)
+        assert daemon.rss_bytes - before < 20 * MB
 
 
 async def test_a_request_that_drips_is_not_waited_for() -> None:

@@ -72,7 +72,7 @@ async def test_names_command_no_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "why"), [(["something else"], "isn't sidecard's"), (KeyError(), "it answers 500")]
+    ("document", "why"), [(["something else"], "isn't sidecard's"), (KeyError(), "answers 500: ")]
 )
 async def test_another_answer_is_one_sentence(document: Any, why: str) -> None:
     """What answers, and isn't a status, is told like nobody, with what it said instead."""

@@ -101,7 +101,16 @@ LONG = "a" * 110
 ADDRESSES = {
     "0.0.0.0:7411": "0.0.0.0 can be reached from other machines",
     "[::]:7411": ":: can be reached from other machines",
+    "[::ffff:0.0.0.0]:7411": "::ffff:0.0.0.0 can be reached from other machines",
+    "[::ffff:10.0.0.1]:7411": "::ffff:10.0.0.1 can be reached from other machines",
+    "0:7411": "0 can be reached from other machines",
+    "*:7411": "* can be reached from other machines",
     "sidecard.internal:7411": "sidecard.internal can be reached from other machines",
+    "localhost.example:7411": "localhost.example can be reached from other machines",
+    # gRPC would take these for sockets without a file, and so without permissions.
+    "unix-abstract:sidecard": "expected host:port",
+    "unix-abstract:7411": "unix-abstract can be reached from other machines",
+    "unix:@sidecard": "a socket's path is absolute",
     "127.0.0.1": "expected host:port",
     "127.0.0.1:70000": "expected host:port",
     "::1:7411": "expected host:port",

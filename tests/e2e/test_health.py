@@ -1,5 +1,6 @@
 """The address for probes: the health, told to whoever asks from outside, and nothing else."""
 
+import contextlib
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,9 @@ from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import Daemon, running, settings, spawn
+from tests.support.http2 import settled
 from tests.support.rpc import connected, fails
+from tests.support.simulator import until
 
 QUESTION = pb.GenerateRequest(prompt="please say something that takes a few words to say")
 SERVICES = ("", "sidecard.v1.GenerationService")
@@ -47,6 +50,20 @@ async def test_probes_hear_the_health_and_can_spend_nothing() -> None:
             assert (await fails(caller.Generate(QUESTION))).code == "UNIMPLEMENTED"
         async with connected(daemon.address) as caller:
             await caller.Generate(QUESTION)
+
+
+async def test_idle_connections_keep_no_probe_out() -> None:
+    """Strangers reach this address: a hundred of them that stay leave room, and are closed."""
+    async with (
+        Simulator() as sim,
+        probed(sim) as (daemon, address),
+        contextlib.AsyncExitStack() as held,
+    ):
+        files = daemon.open_files
+        for _ in range(100):
+            await held.enter_async_context(settled(address))
+        assert (await health(address, "")).status == HealthCheckResponse.SERVING
+        await until(lambda: daemon.open_files <= files + 2)
 
 
 async def test_probes_hear_of_a_drain_until_its_end() -> None:

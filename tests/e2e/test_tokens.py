@@ -48,6 +48,8 @@ async def test_a_call_needs_a_token_and_its_tenant(tmp_path: Path) -> None:
             with pytest.raises(PermissionDenied, match="the token is for tenant team-a"):
                 await own.generate("who am I?", tenant="team-b")
             assert sim.books.requests == 0
+            await daemon.logged("callers refused", level="warning", why="a token is needed")
+            await daemon.logged("call refused", fields=["tenant"])
             await own.generate("who am I?")
         async with AsyncClient(daemon.address, token=ANY) as anybody:
             await anybody.generate("who am I?", tenant="team-c")
@@ -101,6 +103,8 @@ async def test_the_drop_in_endpoint_takes_a_token_for_its_key(tmp_path: Path) ->
         async with anthropic.AsyncAnthropic(base_url=base_url, api_key="wrong") as client:
             with pytest.raises(anthropic.AuthenticationError):
                 await client.messages.create(**asked)  # type: ignore[call-overload]
+        await daemon.logged("callers refused", why="the token isn't known")
+        await daemon.logged("call refused", fields=["tenant"])
         await daemon.logged("call", tenant="team-a")
 
 

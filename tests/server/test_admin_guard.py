@@ -92,6 +92,21 @@ async def test_of_too_many_the_oldest_goes(
         writer.close()
 
 
+async def test_a_burst_of_connections_is_no_way_around(
+    server: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that come in one turn of the loop count, too."""
+    monkeypatch.setattr(admin, "_CONNECTIONS", 3)
+    many = await asyncio.gather(*[asyncio.open_connection(*place(server)) for _ in range(40)])
+    assert b" 200 OK" in await send(server, HEALTH)
+    async with asyncio.timeout(5):
+        # Of these and the one that was answered two are left.
+        gone = asyncio.as_completed([reader.read() for reader, _ in many])
+        assert [await next(gone) for _ in range(37)] == [b""] * 37
+    for _, writer in many:
+        writer.close()
+
+
 async def test_a_connection_is_closed_after_its_answer(server: AdminServer) -> None:
     """One request each, also for those that would send more; and no cache keeps the answer."""
     answer = await send(server, HEALTH + HEALTH)

@@ -237,3 +237,31 @@ async def test_what_was_left_open_is_released(bench: Bench) -> None:
         found = failure(raised.value)
         assert found.code == code
         assert told in found.message
+
+
+@pytest.mark.parametrize("how", ["open to all", "a link", "a folder"])
+def test_a_token_that_others_may_know_is_none(tmp_path: Path, how: str) -> None:
+    """Whoever could write to the folder before may have put it there."""
+    path = tmp_path / "admin-token"
+    if how == "a folder":
+        path.mkdir(mode=0o700)
+    elif how == "a link":
+        (tmp_path / "other").write_text("known\n")
+        path.symlink_to(tmp_path / "other")
+    else:
+        path.write_text("known\n")
+        path.chmod(0o604)
+    with pytest.raises(PermissionError, match="isn't the daemon's own file, or open to all"):
+        AdminToken.made(path)
+    assert sorted([file.name for file in tmp_path.iterdir()]) in (
+        ["admin-token"],
+        ["admin-token", "other"],
+    )
+
+
+def test_the_group_of_a_volume_may_read_it(tmp_path: Path) -> None:
+    """Kubernetes gives files of a volume to its group, when a pod has an fsGroup."""
+    path = tmp_path / "admin-token"
+    AdminToken.made(path)
+    path.chmod(0o660)
+    assert AdminToken.made(path).accepts(f"Bearer {path.read_text()}")

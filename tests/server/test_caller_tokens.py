@@ -8,7 +8,7 @@ import pytest
 
 from sidecard.core.errors import Unauthenticated
 from sidecard.server.bad_files import BadTokens
-from sidecard.server.caller_tokens import LOOK_EVERY_S, CallerTokens
+from sidecard.server.caller_tokens import LOOK_EVERY_S, TELL_EVERY_S, CallerTokens
 
 ONE, TWO, ANY = (f"token-of-{who}-0123456789" for who in ("one", "two", "anybody"))
 
@@ -100,6 +100,8 @@ def test_a_bad_file_leaves_the_tokens_as_they_were(
         ("", "has no token"),
         (f"a {ONE}\nb", "line 2: expected a tenant and a token"),
         ("a 0123456789abcde", "line 1: a token has to be 16 to 512 visible ASCII characters"),
+        (f"a {ONE}\na {TWO}\nb {ONE}", "line 3: the token is another tenant's, too"),
+        (f"a {ONE}\n* {ONE}", "line 2: the token is another tenant's, too"),
         (f"a\x7f {ONE}", "line 1: a tenant has to be"),
         ("#" * 300_000, "is larger than 262,144 bytes"),
     ],
@@ -119,6 +121,23 @@ def test_no_file_and_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadTokens, match="no token"):
         CallerTokens(tmp_path / "pipe")
+
+
+def test_who_is_refused_is_told_seldom(tokens: Tokens, caplog: pytest.LogCaptureFixture) -> None:
+    """At once, then with how many were left out, so that no guesser fills the log."""
+    for seconds in (0.0, 1.0, TELL_EVERY_S - 1):
+        tokens.now += seconds
+        with pytest.raises(Unauthenticated):
+            tokens.tenant("a-guess-0123456789")
+    with pytest.raises(Unauthenticated):
+        tokens.tokens.tenant("")
+    told = [(record.message, vars(record)["why"]) for record in caplog.records]
+    assert told == [
+        ("callers refused", "the token isn't known"),
+        ("callers refused", "the token isn't known"),
+    ]
+    assert vars(caplog.records[1])["left_out"] == 1
+    assert "a-guess" not in str([vars(record) for record in caplog.records])
 
 
 def test_nothing_shows_a_token(tokens: Tokens) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,10 +13,12 @@ import pytest
 from sidecard.config.listen import Listen
 from sidecard.core.call import Call, Route
 from sidecard.core.clock import SystemClock
+from sidecard.core.event import Batch, Delta
 from sidecard.core.reply import Reply
 from sidecard.server.http import server as http
 from sidecard.server.http.decode import Decoder
-from tests.support.script import TARGET, WHOLE, Script
+from tests.support.script import CLOSING, OPENING, TARGET, WHOLE, Script
+from tests.support.simulator import until
 
 ASKED = {"model": "default", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 BODY = json.dumps(ASKED)
@@ -23,8 +26,10 @@ HEAD = "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicati
 
 
 @asynccontextmanager
-async def serving(*, total_s: float = 60.0, **bounds: float) -> AsyncIterator[http.HttpServer]:
-    script = Script(*[WHOLE] * 10)
+async def serving(
+    answer: tuple[Batch, ...] = WHOLE, /, *, total_s: float = 60.0, **bounds: float
+) -> AsyncIterator[http.HttpServer]:
+    script = Script(*[answer] * 10)
 
     async def stack(call: Call) -> Reply:
         return await script(call)
@@ -84,7 +89,8 @@ async def test_a_body_that_does_not_come_is_not_waited_for(cut: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "bound"), [("", "idle_s"), (HEAD, "handshake_s"), (HEAD[:20], "handshake_s")]
+    ("sent", "bound"),
+    [("", "idle_s"), ("", "age_s"), (HEAD, "handshake_s"), (HEAD[:20], "handshake_s")],
 )
 async def test_a_connection_that_says_nothing_is_closed(sent: str, bound: str) -> None:
     """Nothing, or the beginning of a request: it doesn't stay for ever."""
@@ -95,6 +101,45 @@ async def test_a_connection_that_says_nothing_is_closed(sent: str, bound: str) -
     ):
         writer.write(sent.encode())
         assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("how", ["whole", "stream", "many"])
+async def test_who_takes_no_answer_is_cut(how: str) -> None:
+    """A large answer, whole or as it comes, or those of many requests: none waits to be taken."""
+    asked = {**ASKED, "stream": how == "stream"}
+    body = json.dumps(asked)
+    request = f"{HEAD}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    text = "x" * (800_000 if how == "many" else 8_000_000)
+    large = (OPENING, (Delta(0, {"type": "text_delta", "text": text}),), CLOSING)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        slow.settimeout(0)
+        async with serving(large, total_s=0.2) as server:
+            host, _, port = server.address.rpartition(":")
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(slow, (host, int(port)))
+            await loop.sock_sendall(slow, request * (10 if how == "many" else 1))
+            await until(lambda: _connections(server) == 1)
+            await until(lambda: _connections(server) == 0)
+
+
+def _connections(server: http.HttpServer) -> int:
+    assert server._server is not None
+    return len(server._server.connections)
+
+
+async def test_a_body_is_no_head() -> None:
+    """What comes before the server has begun with a request isn't counted among its headers."""
+    body = json.dumps({**ASKED, "messages": [{"role": "user", "content": "x" * 9_000}]})
+    head = f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode()
+    async with serving(header_bytes=1_024) as server:
+        for turns in range(8):
+            async with connection(server) as (reader, writer), asyncio.timeout(5):
+                writer.write(head)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                writer.write(body.encode())
+                assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_slow_head_counts_from_its_own_beginning() -> None:

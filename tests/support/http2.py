@@ -41,13 +41,18 @@ def opened(stream: int, path: str, *more: tuple[str, str]) -> bytes:
         ("te", "trailers"),
         *more,
     )
-    block = b"".join([b"\0" + _text(name) + _text(value) for name, value in fields])
+    block = b"".join([header(*field) for field in fields])
     parts = [block[at : at + _MOST] for at in range(0, len(block), _MOST)]
     kinds = [HEADERS, *[CONTINUATION] * (len(parts) - 1)]
     flags = [*[0] * (len(parts) - 1), END_HEADERS]
     return b"".join(
         [frame(kind, flag, stream, p) for kind, flag, p in zip(kinds, flags, parts, strict=True)]
     )
+
+
+def header(name: str, value: str) -> bytes:
+    """Return a header as it is, in no table (RFC 7541, 6.2.2)."""
+    return b"\0" + _text(name) + _text(value)
 
 
 def message(stream: int, payload: bytes, *, declared: int | None = None) -> bytes:

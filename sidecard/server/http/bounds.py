@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
@@ -28,20 +28,63 @@ _SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # o
 
 
 class _Connection(RequestHandler):
-    """Cuts who is slow with a request's head, or lets it grow: aiohttp bounds each header alone."""
+    """Cuts who is slow with a request's head, or lets it grow: aiohttp bounds each header alone.
 
-    __slots__ = ("_head_bytes", "_late", "_listen")
+    And who doesn't take an answer: aiohttp waits for that without end.
+    """
 
-    def __init__(self, server: Server, *, listen: Listen, **bounds: Any) -> None:  # noqa: ANN401  # aiohttp's
+    __slots__ = ("_cuts", "_head_bytes", "_late", "_listen", "_stalled", "_total_s", "_wire")
+
+    def __init__(self, server: Server, *, listen: Listen, total_s: float, **bounds: Any) -> None:  # noqa: ANN401  # aiohttp's
         super().__init__(server, loop=asyncio.get_running_loop(), **bounds)
         self._listen = listen
+        self._total_s = total_s
         self._head_bytes = 0
         self._late: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._cuts: list[asyncio.TimerHandle] = []
+        self._wire: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+        loop, age_s = asyncio.get_running_loop(), self._listen.age_s
+        # First what runs may end; then it is over, whatever is left to be taken.
+        self._cuts.append(loop.call_later(age_s, self._retire))
+        self._cuts.append(loop.call_later(age_s + self._total_s, self._cut))
+
+    def pause_writing(self) -> None:
+        """Bound how long a caller takes nothing of an answer."""
+        super().pause_writing()
+        loop = asyncio.get_running_loop()
+        self._stalled = loop.call_later(self._total_s, self._cut)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._taken()
+
+    def _retire(self) -> None:
+        """Close, once the answers that are asked for are given."""
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
+        else:
+            self.close()
+
+    def _cut(self) -> None:
+        # aiohttp forgets its own when it closes, and closing waits for what isn't taken.
+        if self._wire is not None:
+            self._wire.abort()
+
+    def _taken(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def data_received(self, data: bytes) -> None:
         before = self._request_count
+        asked = self._asked()
         super().data_received(data)
-        if self._request_count > before or self._current_request is not None:
+        if asked or self._request_count > before:
             self._head_ended()
             return
         self._head_bytes += len(data)
@@ -70,7 +113,18 @@ class _Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._head_ended()
+        self._taken()
+        for cut in self._cuts:
+            cut.cancel()
         super().connection_lost(exc)
+
+    def _asked(self) -> bool:
+        """Whether a request's head is whole and its answer isn't: what comes is no head then.
+
+        aiohttp takes a turn of the loop or two until it has begun with a request: meanwhile the
+        waiter of its task is done, or gone.
+        """
+        return self._request_count > 0 and (self._waiter is None or self._waiter.done())
 
     def _head_ended(self) -> None:
         self._head_bytes = 0
@@ -83,17 +137,22 @@ class BoundedServer(Server):
     """Has so many connections at most; one more is closed at once."""
 
     def __init__(
-        self, answer: Callable[[BaseRequest], Awaitable[StreamResponse]], listen: Listen
+        self,
+        answer: Callable[[BaseRequest], Awaitable[StreamResponse]],
+        listen: Listen,
+        total_s: float,
     ) -> None:
         # A caller who leaves ends its call.
         super().__init__(answer, handler_cancellation=True)
         self._listen = listen
+        self._total_s = total_s
 
     def __call__(self) -> RequestHandler:
         """Return what serves one connection."""
         return _Connection(
             self,
             listen=self._listen,
+            total_s=self._total_s,
             access_log=None,
             logger=_SILENT,
             max_line_size=self._listen.header_bytes,

@@ -21,6 +21,7 @@ from sidecard.core.clock import Clock
 from sidecard.core.errors import (
     DeadlineExceeded,
     InvalidCall,
+    PermissionDenied,
     ShuttingDown,
     SidecardError,
     Violation,
@@ -96,7 +97,7 @@ class HttpServer:
     async def start(self) -> None:
         """Listen; raises `AddressError`. `address` is then where, as bound."""
         host, _, port = self.address.rpartition(":")
-        self._server = BoundedServer(self._handle, self._listen)
+        self._server = BoundedServer(self._handle, self._listen, self._total_s)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._server, host.strip("[]"), int(port), reuse_address=True, **self._secured()
@@ -239,9 +240,9 @@ def _told(error: BaseException, arrival: Arrival) -> BaseException:
         return ShuttingDown("the daemon stops, and the time for calls to finish is over")
     if isinstance(error, TimeoutError):
         return DeadlineExceeded("the call's deadline passed before its answer was whole")
-    if isinstance(error, InvalidCall):
-        fields = [violation.field for violation in error.violations]
-        _log.info("call refused", extra={"request_id": arrival.request_id, "fields": fields})
+    if isinstance(error, InvalidCall | PermissionDenied):
+        facts = {"request_id": arrival.request_id, "fields": error.fields}
+        _log.info("call refused", extra=facts)
     elif not isinstance(error, SidecardError):
         _log.error("a bug", exc_info=error, extra={"request_id": arrival.request_id})
     return error
