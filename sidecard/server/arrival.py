@@ -1,6 +1,7 @@
 """What a call brings besides its request: an id, a deadline, and when it came."""
 
 import itertools
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ _PROCESS = secrets.token_hex(6)
 _COUNT = itertools.count(1)
 
 _SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+_SDK_TIMEOUTS = "x-stainless-timeout", "x-stainless-read-timeout"
+_EARLIER, _LEAST_EARLIER_S, _MOST_EARLIER_S = 0.05, 0.05, 1.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -30,11 +33,12 @@ Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 class Arrival:
     """Moments of `Clock.now`, in seconds; the deadline is the caller's, or the cap's if sooner.
 
+    `begin_by` is when an answer has to have begun; what has to be whole at once, has to be then.
     The `trail` is there before the call is, so that also what fails in decoding has one to tell of.
     `metadata` is what gRPC has of the caller's: it makes it anew each time it is asked.
     """
 
-    __slots__ = ("_trail", "deadline", "metadata", "received_at", "request_id")
+    __slots__ = ("_trail", "begin_by", "deadline", "metadata", "received_at", "request_id")
 
     def __init__(
         self,
@@ -42,12 +46,15 @@ class Arrival:
         received_at: float,
         deadline: float,
         trail: Trail | None = None,
+        *,
         metadata: Metadata = (),
+        begin_by: float = math.inf,
     ) -> None:
         self.request_id = request_id
         self.received_at = received_at
         self.deadline = deadline
         self.metadata = metadata
+        self.begin_by = begin_by
         self._trail = trail
 
     @property
@@ -81,16 +88,20 @@ def arrive(
 def arrive_at(
     headers: Mapping[str, str], clock: Clock, total_s: float, trace_share: float | None = None
 ) -> Arrival:
-    """Note the arrival of a call over HTTP, whose SDK says how long it waits.
+    """Note the arrival of a call over HTTP, whose SDK says how long it waits for a beginning.
 
-    https://github.com/anthropics/anthropic-sdk-python sends its read timeout in that header.
+    https://github.com/anthropics/anthropic-sdk-python says it in one of two headers. It asks again
+    when that time is over, so the call ends a little earlier, with an answer that says not to.
     """
     now = clock.now()
-    given = headers.get("x-stainless-timeout", "")
-    allowed_s = min(float(given), total_s) if _SECONDS.fullmatch(given) else total_s
+    said = [headers.get(name, "") for name in _SDK_TIMEOUTS]
+    # TypeScript's says 0 for what is less than a second.
+    waits_s = min([float(s) for s in said if _SECONDS.fullmatch(s) and float(s)], default=math.inf)
+    waits_s -= min(max(waits_s * _EARLIER, _LEAST_EARLIER_S), _MOST_EARLIER_S)
     asked = headers.get("x-request-id", "")
     request_id = asked if _REQUEST_ID.fullmatch(asked) else _new_id()
-    arrival = Arrival(request_id, now, now + allowed_s)
+    begin_by = now + min(waits_s, total_s)
+    arrival = Arrival(request_id, now, now + total_s, begin_by=begin_by)
     if trace_share is not None:
         arrival.trail.trace = _trace(headers, trace_share)
     return arrival

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import anthropic
 import pytest
-from anthropic import GatewayTimeoutError, ServiceUnavailableError
+from anthropic import GatewayTimeoutError, OverloadedError, ServiceUnavailableError
 from anthropic.types import TextBlock
 
 from sidecard.simulator.script import Script
@@ -66,6 +66,17 @@ async def test_tokens_are_counted() -> None:
         counted = await client.messages.count_tokens(model=MODEL, messages=HELLO)
         message = await client.messages.create(**ASKED)
         assert counted.input_tokens == message.usage.input_tokens
+        raw = await client.messages.with_raw_response.count_tokens(model=MODEL, messages=HELLO)
+        assert raw.headers["x-sidecard-request-id"] == raw.headers["request-id"]
+
+
+async def test_what_the_api_has_besides_is_not_found() -> None:
+    """As an SDK knows it, with an id to ask the log for, and not asked again."""
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        with pytest.raises(anthropic.NotFoundError) as raised:
+            await client.models.retrieve(MODEL)
+        assert raised.value.request_id
+        assert sim.books.requests == 0
 
 
 async def test_the_same_question_costs_once() -> None:
@@ -94,7 +105,8 @@ def status(number: int) -> dict[str, Any]:
 
 
 ERRORS: list[tuple[dict[str, Any], type[anthropic.APIStatusError], int, str]] = [
-    (status(529), ServiceUnavailableError, 503, "UPSTREAM_UNAVAILABLE"),
+    (status(529), OverloadedError, 529, "UPSTREAM_UNAVAILABLE"),
+    (status(500), ServiceUnavailableError, 503, "UPSTREAM_UNAVAILABLE"),
     (status(429), anthropic.RateLimitError, 429, "UPSTREAM_THROTTLED"),
     (status(400), anthropic.BadRequestError, 400, "UPSTREAM_REFUSED"),
     (status(413), anthropic.RequestTooLargeError, 413, "UPSTREAM_REFUSED"),
@@ -104,7 +116,9 @@ ERRORS: list[tuple[dict[str, Any], type[anthropic.APIStatusError], int, str]] = 
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "status", "reason"), ERRORS, ids=[reason for *_, reason in ERRORS]
+    ("fault", "kind", "status", "reason"),
+    ERRORS,
+    ids=[f"{reason} {status}" for *_, status, reason in ERRORS],
 )
 async def test_the_sdk_raises_its_own_errors(
     fault: dict[str, Any], kind: type[anthropic.APIStatusError], status: int, reason: str
@@ -122,6 +136,39 @@ async def test_the_sdk_raises_its_own_errors(
         assert raised.value.response.headers["x-sidecard-reason"] == reason
         assert raised.value.request_id
         assert sim.books.requests == 1
+
+
+@pytest.mark.parametrize("told", ["of the client", "of the call"])
+async def test_the_sdks_own_timeout_costs_one_attempt(told: str) -> None:
+    """The daemon answers just before the SDK would give up, and ask a second and a third time."""
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        patient = client.with_options(timeout=0.6) if told == "of the client" else client
+        more: Any = {"timeout": 0.6} if told == "of the call" else {}
+        sim.play(Script.of({"fault": "blackhole", "times": "always"}))
+        with pytest.raises(GatewayTimeoutError):
+            await patient.messages.create(**ASKED, **more)
+        with pytest.raises(GatewayTimeoutError):
+            await patient.messages.create(**ASKED, **more, stream=True)
+        assert sim.books.requests == 2
+
+
+async def test_a_stream_may_outlast_the_sdks_timeout() -> None:
+    """Which is for the wait until something comes, as it is without sidecard."""
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        sim.play(Script.of({"fault": "none", "pace": {"deltas": 8, "delta_s": 0.1}}))
+        stream = await client.messages.create(**ASKED, stream=True, timeout=0.5)
+        assert [event.type async for event in stream][-1] == "message_stop"
+
+
+async def test_a_stream_ends_with_what_it_cost() -> None:
+    """Its headers are gone by then: the last event has it, as the API's own platforms do."""
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        whole = await client.messages.with_raw_response.create(**ASKED)
+        events = [event async for event in await client.messages.create(**ASKED, stream=True)]
+        told: Any = events[-1].to_dict()
+        cost = whole.headers["x-sidecard-cost-nano-usd"]
+        assert told["sidecard"] == {"attempts": 1, "cost_nano_usd": int(cost)}
+        assert int(cost) > 0
 
 
 async def test_a_broken_stream_is_an_error() -> None:
@@ -211,8 +258,10 @@ async def test_a_large_request_is_refused() -> None:
     ):
         asked = {**ASKED, "messages": [{"role": "user", "content": "x" * 100_000}]}
         async with http.post("/v1/messages", json=asked) as answer:
-            assert answer.status == 400
-            assert "listen.max_message_bytes" in (await answer.json())["error"]["message"]
+            assert answer.status == 413
+            told = (await answer.json())["error"]
+            assert told["type"] == "request_too_large"
+            assert "listen.max_message_bytes" in told["message"]
 
 
 async def test_running_calls_finish_after_sigterm() -> None:

@@ -107,7 +107,8 @@ def status(number: int) -> Json:
 
 
 ERRORS: list[tuple[Json, str, int, str]] = [
-    (status(529), "ServiceUnavailableError", 503, "UPSTREAM_UNAVAILABLE"),
+    (status(529), "OverloadedError", 529, "UPSTREAM_UNAVAILABLE"),
+    (status(500), "ServiceUnavailableError", 503, "UPSTREAM_UNAVAILABLE"),
     (status(429), "RateLimitError", 429, "UPSTREAM_THROTTLED"),
     (status(400), "BadRequestError", 400, "UPSTREAM_REFUSED"),
     (status(401), "InternalServerError", 500, "UPSTREAM_MISCONFIGURED"),

@@ -93,7 +93,8 @@ class Decoder:
             target=route.targets[0],
             messages=messages,
             parameters=parameters,
-            deadline=arrival.deadline,
+            # A stream has as long as it takes, once it has begun in time.
+            deadline=arrival.deadline if asked.stream else arrival.begin_by,
             mode=Mode.STREAM if asked.stream else Mode.UNARY,
             priority=priority or Priority.INTERACTIVE,
             output_schema=schema_of(parameters),

@@ -21,13 +21,19 @@ from sidecard.core.trail import Trail
 
 JSON: Final = "application/json"
 SSE: Final = "text/event-stream; charset=utf-8"
+_BESIDE: Final = frozenset({"context_management"})
+"""Fields of a message that its `message_delta` has beside the delta."""
+
+
+def ids_of(request_id: str) -> dict[str, str]:
+    """Return the headers of every answer: the id in the API's name, and in ours."""
+    return {"request-id": request_id, "x-sidecard-request-id": request_id}
 
 
 def headers_of(head: Head, request_id: str) -> dict[str, str]:
     """Return what is known of an answer when it is committed to."""
     headers = {
-        "request-id": request_id,
-        "x-sidecard-request-id": request_id,
+        **ids_of(request_id),
         "x-sidecard-source": head.source.name,
         "x-sidecard-target": head.target,
         "x-sidecard-degraded": "true" if head.degraded else "false",
@@ -41,9 +47,7 @@ def headers_of(head: Head, request_id: str) -> dict[str, str]:
 
 def cost_of(trail: Trail) -> dict[str, str]:
     """Return how often was tried and what that cost, as it is known when the answer is whole."""
-    cost = trail.cost_nano_usd
-    priced = {} if cost is None else {"x-sidecard-cost-nano-usd": str(cost)}
-    return {"x-sidecard-attempts": str(trail.sent), **priced}
+    return {f"x-sidecard-{key.replace('_', '-')}": str(n) for key, n in _cost(trail).items()}
 
 
 def whole(message: Message) -> bytes:
@@ -63,9 +67,13 @@ def whole(message: Message) -> bytes:
 
 
 class StreamEncoder:
-    """Encodes the batches of one reply in their order. Not to be shared."""
+    """Encodes the batches of one reply in their order. Not to be shared.
 
-    def __init__(self) -> None:
+    Its last event has as `sidecard` what the headers couldn't know: the attempts, and their cost.
+    """
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
         self._started: Started | None = None
         self._usage = Usage()
 
@@ -91,9 +99,11 @@ class StreamEncoder:
                 yield _sse("content_block_stop", index=event.index)
             case Finished():
                 stop = {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence}
+                beside = {key: event.extra[key] for key in _BESIDE & event.extra.keys()}
+                within = {k: value for k, value in event.extra.items() if k not in beside}
                 usage = _usage(self._usage)
-                yield _sse("message_delta", delta={**stop, **event.extra}, usage=usage)
-                yield _sse("message_stop")
+                yield _sse("message_delta", delta={**stop, **within}, usage=usage, **beside)
+                yield _sse("message_stop", sidecard=_cost(self._trail))
 
 
 def failed(kind: str, message: str, request_id: str, **more: object) -> bytes:
@@ -106,6 +116,11 @@ def failed(kind: str, message: str, request_id: str, **more: object) -> bytes:
 def broke(kind: str, message: str, **more: object) -> bytes:
     """Return the event that ends a stream which isn't whole."""
     return _sse("error", error={"type": kind, "message": message, **more})
+
+
+def _cost(trail: Trail) -> dict[str, int]:
+    cost = trail.cost_nano_usd
+    return {"attempts": trail.sent} | ({} if cost is None else {"cost_nano_usd": cost})
 
 
 def _opening(started: Started, usage: Usage) -> JsonObject:

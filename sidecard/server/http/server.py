@@ -162,10 +162,11 @@ class HttpServer:
         call = self._decoder.decode(asked, request.headers, arrival, own=own, counts=counts)
         if self._clock.now() >= call.deadline:
             raise DeadlineExceeded("the call's deadline passed before anything was sent")
-        async with asyncio.timeout_at(arrival.deadline):
+        async with asyncio.timeout_at(arrival.begin_by) as bound:
             if counts:
                 body = b'{"input_tokens":%d}' % await self._count(call)
-                return Response(body=body, content_type=encode.JSON)
+                ids = encode.ids_of(arrival.request_id)
+                return Response(body=body, headers=ids, content_type=encode.JSON)
             reply = await self._stack(call)
             headers = encode.headers_of(reply.head, arrival.request_id)
             if call.mode is Mode.UNARY:
@@ -175,7 +176,8 @@ class HttpServer:
                 headers |= {} if told is message else structured.MENDED
                 body = encode.whole(told)
                 return Response(body=body, headers=headers, content_type=encode.JSON)
-            encoder = encode.StreamEncoder()
+            bound.reschedule(arrival.deadline)
+            encoder = encode.StreamEncoder(arrival.trail)
             try:
                 stream = await begin(headers)
                 async for batch in reply:
@@ -206,13 +208,13 @@ class HttpServer:
         """Return the body, of so many bytes at most, and no later than it may take."""
         chunks, size = list[bytes](), 0
         try:
-            by = min(arrival.deadline, arrival.received_at + self._listen.body_s)
+            by = min(arrival.begin_by, arrival.received_at + self._listen.body_s)
             async with asyncio.timeout_at(by):
                 while chunk := await request.content.readany():
                     size += len(chunk)
                     if size > (most := self._listen.max_message_bytes):
-                        limit = f"at most {most:,} (listen.max_message_bytes)"
-                        raise InvalidCall(Violation("body", f"has more bytes; {limit}"))
+                        told = f"is over {most:,} (listen.max_message_bytes)"
+                        raise InvalidCall(Violation(status.SIZE, told))
                     chunks.append(chunk)
         except TimeoutError:
             told = "the request's body didn't come in time (listen.body_s)"
@@ -273,7 +275,7 @@ def _body(write: Callable[..., bytes], error: BaseException, *about: str) -> byt
 
 def _error(code: int, kind: str, message: str, arrival: Arrival) -> Response:
     body = encode.failed(kind, message, arrival.request_id)
-    response = Response(status=code, body=body, content_type=encode.JSON)
-    response.headers["x-should-retry"] = "false"
+    headers = encode.ids_of(arrival.request_id) | {"x-should-retry": "false"}
+    response = Response(status=code, body=body, headers=headers, content_type=encode.JSON)
     response.force_close()  # Its body isn't read.
     return response

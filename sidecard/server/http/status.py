@@ -7,7 +7,7 @@ import math
 from typing import Final
 
 from sidecard.core import errors
-from sidecard.core.errors import SidecardError, UpstreamError, UpstreamRefused
+from sidecard.core.errors import InvalidCall, SidecardError, UpstreamError, UpstreamRefused
 
 # The HTTP status, and the API's type of error.
 _TABLE: Final[dict[type[SidecardError], tuple[int, str]]] = {
@@ -29,6 +29,10 @@ _TABLE: Final[dict[type[SidecardError], tuple[int, str]]] = {
     errors.InvalidOutput: (500, "api_error"),
 }
 _BUG: Final = (500, "api_error")
+_OVERLOADED: Final = 529
+_TOO_LARGE: Final = (413, "request_too_large")
+SIZE: Final = "body size"
+"""The field of a violation for which HTTP has a status of its own."""
 _CLIENT_ERRORS: Final = range(400, 500)
 
 
@@ -36,12 +40,20 @@ def status_of(error: BaseException) -> int:
     """Return the HTTP status for an error; what the upstream refused keeps its own."""
     if isinstance(error, UpstreamRefused) and (error.status or 0) in _CLIENT_ERRORS:
         return error.status or 0
-    return _TABLE.get(type(error), _BUG)[0]  # type: ignore[arg-type]
+    return _row(error)[0]
 
 
 def kind_of(error: BaseException) -> str:
     """Return the API's type of error."""
-    return _TABLE.get(type(error), _BUG)[1]  # type: ignore[arg-type]
+    return _row(error)[1]
+
+
+def _row(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, UpstreamError) and error.status == _OVERLOADED:
+        return _TABLE[errors.Overloaded]
+    if isinstance(error, InvalidCall) and SIZE in [v.field for v in error.violations]:
+        return _TOO_LARGE
+    return _TABLE.get(type(error), _BUG)  # type: ignore[arg-type]
 
 
 def message_of(error: BaseException) -> str:

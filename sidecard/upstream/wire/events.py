@@ -24,6 +24,8 @@ from sidecard.upstream.wire.sse import SseDecoder
 from sidecard.upstream.wire.usage import merged, usage_of
 
 _STOP_FIELDS: Final = frozenset({"stop_reason", "stop_sequence"})
+_DELTA_FIELDS: Final = frozenset({"type", "delta", "usage"})
+"""The fields of a `message_delta` of which none belongs to the message as it is."""
 
 _MAX_BLOCKS: Final = 2**31
 """The contract's index is an int32."""
@@ -144,7 +146,9 @@ class EventParser:
         delta = event.get("delta")
         if self._seen is None or not isinstance(delta, dict):
             raise malformed("message_delta is out of order, or without a delta")
-        self._stop = {**self._stop, **{k: v for k, v in delta.items() if v is not None}}
+        beside = {key: value for key, value in event.items() if key not in _DELTA_FIELDS}
+        told = {**beside, **delta}
+        self._stop = {**self._stop, **{k: v for k, v in told.items() if v is not None}}
         if event.get("usage") is not None:
             self._usage = merged(self._usage, event["usage"])
             events.append(usage_of(self._usage))

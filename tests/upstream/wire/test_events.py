@@ -66,6 +66,14 @@ def test_events_of_unknown_types_are_skipped() -> None:
     assert parsed(encoded(future))[1] == parsed(PLAIN)[1]
 
 
+def test_what_stands_beside_the_last_delta_is_the_messages() -> None:
+    """The API has fields of the message there, as `context_management`."""
+    edits = {"applied_edits": [{"type": "clear_tool_uses_20250919"}]}
+    told = [e | ({"context_management": edits} if "delta" in e else {}) for e in EVENTS]
+    message = fold([parsed(encoded(told))[1]])
+    assert message.extra == {"stop_details": None, "context_management": edits}
+
+
 def test_nothing_comes_after_the_end() -> None:
     """What follows message_stop is ignored."""
     parser, events = parsed(PLAIN + PLAIN)
