@@ -164,6 +164,26 @@ async def test_a_purge_takes_what_lies_aside(tmp_path: Path) -> None:
         assert disk.aside == []
 
 
+async def test_what_a_full_queue_drops_hides_what_it_replaces(tmp_path: Path) -> None:
+    """Not even its removal finds room to wait in: what is on disk is older, and not given again."""
+    key, other = a_key(), a_key()
+    async with opened(Disk(tmp_path, pace=replace(QUICK, gather_s=60))) as disk:
+        for old in (key, other):
+            disk.store.put(old, an_entry(b"old"))
+        await disk.store.flush()
+        while not disk.store.stats().dropped:
+            disk.store.put(a_key(), an_entry(bytes(1)))
+        for new in (key, other):
+            disk.store.put(new, an_entry(b"new"))
+        assert disk.store.get(key, NOW) is None
+        await disk.store.flush()
+        for _ in range(2):
+            assert disk.store.get(key, NOW) is None
+            await disk.store.flush()
+        disk.store.put(other, an_entry(b"newer"))
+        assert disk.store.get(other, NOW) == as_stored(an_entry(b"newer"))
+
+
 async def test_a_smaller_limit_is_kept_to(tmp_path: Path) -> None:
     """A file that is larger than the limit of now is given up."""
     async with opened(Disk(tmp_path, max_bytes=16 << 20)) as disk:

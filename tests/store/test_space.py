@@ -86,6 +86,17 @@ def test_a_leftover_removes_nothing(shelf: Shelf) -> None:
     assert shelf.used == shelf.entries == 0
 
 
+def test_an_entry_that_is_replaced_counts_once(shelf: Shelf) -> None:
+    """Nothing of the one before is left: not in what is used, nor in what is to expire."""
+    key = a_key()
+    put(shelf, key)
+    once = shelf.used
+    put(shelf, key, ends=NOW + 7_200)
+    assert (shelf.entries, shelf.used) == (1, once)
+    with shelf.begin() as txn:
+        assert txn.stat(shelf.trees.expiry)["entries"] == 1
+
+
 def test_an_empty_shelf_makes_no_room(shelf: Shelf) -> None:
     """Where nothing is left to remove, it ends."""
     assert space.make_room(shelf, 100, 0, NOW) == (0, 0)
