@@ -141,6 +141,28 @@ async def test_a_bad_file_is_refused_whole_and_loudly(file: Path) -> None:
         assert await metric(daemon, "sidecard_config_last_reload_successful") == 1
 
 
+async def test_a_file_that_cannot_be_read_is_told(file: Path) -> None:
+    """Each time that it is for another reason, and what is in force stays, until it can be."""
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        write(file, admission={"in_flight": 3})
+        await reloaded(daemon)
+
+        async def refused(number: int, why: str) -> None:
+            found = await shows(daemon, lambda found: found["config"]["failures"] == number)
+            assert why in found["config"]["problems"][0]
+            assert found["admission"]["shared"]["limit"] == 3
+
+        file.unlink()
+        await refused(1, "No such file")
+        file.mkdir()
+        await refused(2, "Is a directory")
+        file.rmdir()
+        write(file, admission={"in_flight": 5})
+        await shows(daemon, lambda found: found["admission"]["shared"]["limit"] == 5)
+        assert (await caller.Generate(ASK)).text
+        assert len([line for line in daemon.lines if "refused" in line["event"]]) == 2
+
+
 async def test_a_storm_of_signals_harms_nothing(file: Path) -> None:
     """Hundreds of SIGHUPs are a few reloads, and the last of them sees the last file."""
     async with Simulator() as sim, served(sim, file) as (daemon, caller):
