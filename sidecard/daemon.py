@@ -100,7 +100,8 @@ class Running:
     def fronts(self, reload: Reload) -> Fronts:
         """Return the servers, to which `configure` puts what is next."""
         hits = Shortcut(self.state.answers, sink=self._calls, clock=self.state.clock)
-        return Fronts(self.behind, hits=hits, sink=self.metrics.rpc, reload=reload)
+        sink = self.metrics.rpc
+        return Fronts(self.behind, hits=hits, sink=sink, notes=self._notes, reload=reload)
 
     def configure(self, config: Config, fronts: Fronts) -> None:
         """Put another configuration into force for the calls that come."""

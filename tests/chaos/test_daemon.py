@@ -159,6 +159,9 @@ async def test_with_little_memory_left_what_runs_goes_on() -> None:
             refused = await ask(caller, stream=False, deadline_s=10)
             assert (refused.reason, refused.attempts) == ("OVERLOADED", 0), refused
             await daemon.logged("memory is short")
+            await daemon.logged("calls shed", layer="edge", why="memory")
+            shed = 'sidecard_shed_total{layer="edge",route="",why="memory"}'
+            assert await metric(daemon, shed) >= 1
             assert (await read(stream)).whole
             for hold in holds:
                 hold.cancel()
