@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from itertools import cycle
@@ -12,7 +13,7 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon, environment, running, settings
+from tests.support.daemon import Daemon, environment, running, settings, spawn
 from tests.support.reloading import (
     ROUTES,
     metric,
@@ -227,6 +228,26 @@ async def test_a_signal_without_a_file_harms_nothing() -> None:
         found = await reloaded(daemon, sha256="", waiting_for_restart=[])
         assert found["admission"]["shared"]["limit"] == 7
         assert (await caller.Generate(ASK)).text
+
+
+async def test_a_signal_that_comes_too_early_ends_nothing(file: Path) -> None:
+    """While the daemon starts there is nothing to reload yet; what it read is what counts."""
+    async with Simulator() as sim:
+        daemon = Daemon(await spawn(settings(sim.base_url), "--config", str(file)))
+        try:
+            ignored = 0
+            async with asyncio.timeout(15):
+                while not ignored & 1:  # The first bit is SIGHUP's.
+                    await asyncio.sleep(0.01)
+                    text = Path(f"/proc/{daemon.process.pid}/status").read_text()
+                    ignored = int(re.findall(r"SigIgn:\s+(\w+)", text)[0], 16)
+            daemon.signal(signal.SIGHUP)
+            daemon.address = (await daemon.logged("serving"))["grpc"]
+            async with connected(daemon.address) as caller:
+                assert (await caller.Generate(ASK)).text
+        finally:
+            daemon.process.kill()
+            await daemon.ended()
 
 
 async def test_an_operator_may_order_it(file: Path, tmp_path: Path) -> None:
