@@ -111,6 +111,7 @@ class Running:
             self.behind,
             hits=hits,
             sink=self.later.to(self.metrics.rpc),
+            notes=self._notes,
             reload=reload,
             release=self._release_left,
         )

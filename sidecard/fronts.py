@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from sidecard.config.schema import Config
 from sidecard.core.call import Route
 from sidecard.core.handler import Handler
-from sidecard.core.ports import Hits
+from sidecard.core.ports import Hits, NoteSink
 from sidecard.policy.intake import Intake
 from sidecard.server.admin_service import AdminServicer, Release, Reload
 from sidecard.server.admin_token import AdminToken
@@ -52,11 +52,19 @@ class Fronts:
     """
 
     def __init__(
-        self, behind: Behind, *, hits: Hits, sink: RpcSink, reload: Reload, release: Release
+        self,
+        behind: Behind,
+        *,
+        hits: Hits,
+        sink: RpcSink,
+        notes: NoteSink,
+        reload: Reload,
+        release: Release,
     ) -> None:
         config, state = behind.config, behind.state
         callers = _callers(config)
-        memory = Memory(most_of(config.listen.max_memory_bytes), clock=state.clock)
+        most_bytes = most_of(config.listen.max_memory_bytes)
+        memory = Memory(most_bytes, clock=state.clock, notes=notes)
         self._servicer = GenerationServicer(
             behind.stack,
             hits=hits,
@@ -68,6 +76,7 @@ class Fronts:
             total_s=config.timeouts.total_s,
             listen=config.listen,
             memory=memory,
+            notes=notes,
             trace_share=config.traces.share,
         )
         tls = _tls(config)

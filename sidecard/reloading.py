@@ -118,9 +118,11 @@ class Reloader:
             now = self._stamp()
             if now != seen:
                 seen, settled = now, False
-            elif not settled:
+            elif self._file is not None and not (settled and self._tried):
+                # One that can't be read is told once, and may be read later as it is.
+                found, told = sha256(self._file), settled
                 settled = True
-                if self._file is not None and (found := sha256(self._file)) != self._tried:
+                if found != self._tried or not (found or told):
                     self._tried = found
                     await self._try("the file changed")
 

@@ -1,6 +1,7 @@
 """Commands and their flags; each command's work is in its own module, imported when it is run."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--version", action="store_true", help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen = next((word for word in arguments if word in COMMANDS), None)
+    if chosen == "serve" and hasattr(signal, "SIGHUP"):
+        # One that comes before there is anything to reload would end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for name, purpose in COMMANDS.items():
         sub = commands.add_parser(name, help=purpose, description=purpose.capitalize() + ".")
         if name == chosen:

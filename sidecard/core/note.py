@@ -106,7 +106,10 @@ class StreamRescued:
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """A call was refused here before anything was sent: `layer` is admit or rate_limit."""
+    """A call was refused here before anything was sent: `layer` is edge, admit or rate_limit.
+
+    At the edge it wasn't read, so that nobody knows its tenant and its route.
+    """
 
     request_id: str
     tenant: str

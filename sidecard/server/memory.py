@@ -14,6 +14,8 @@ from typing import Final
 
 from sidecard.core.clock import Clock
 from sidecard.core.errors import Overloaded
+from sidecard.core.note import Shed
+from sidecard.core.ports import NoteSink
 
 _EVERY_S: Final = 0.05
 """Looking takes 10 µs, and the largest request as long as this to come."""
@@ -39,15 +41,21 @@ class Memory:
     """
 
     def __init__(
-        self, most_bytes: int | None, *, clock: Clock, used: Callable[[], int] | None = None
+        self,
+        most_bytes: int | None,
+        *,
+        clock: Clock,
+        notes: NoteSink = lambda _: None,
+        used: Callable[[], int] | None = None,
     ) -> None:
         self.most_bytes = most_bytes
         self.short = False
         self._clock = clock
+        self._notes = notes
         self._used = used or private_bytes
         self._looks_at = float("-inf")
 
-    def see_that_there_is_room(self, open_calls: int) -> None:
+    def see_that_there_is_room(self, open_calls: int, request_id: str) -> None:
         """Raise `Overloaded` where there is none; never for the only call, this one included.
 
         What then is used no call gives back, and to refuse for ever would help nobody.
@@ -59,6 +67,7 @@ class Memory:
             self._looks_at = now + _EVERY_S
             self._look(self.most_bytes)
         if self.short and open_calls > 1:
+            self._notes(Shed(request_id, "", "", "edge", "memory"))
             told = f"the daemon uses the {self.most_bytes:,} bytes of memory that it may"
             raise Overloaded(f"{told} (listen.max_memory_bytes)", retry_after_s=_AGAIN_S)
 

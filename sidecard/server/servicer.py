@@ -26,7 +26,8 @@ from sidecard.core.errors import (
     Violation,
 )
 from sidecard.core.handler import Handler
-from sidecard.core.ports import Hits
+from sidecard.core.note import Shed
+from sidecard.core.ports import Hits, NoteSink
 from sidecard.server import encode, reading, writing
 from sidecard.server.arrival import Arrival, Context, arrive, authorization_of
 from sidecard.server.caller_tokens import Callers
@@ -71,6 +72,7 @@ class GenerationServicer:
         total_s: float,
         listen: Listen = _DEFAULTS,
         memory: Memory | None = None,
+        notes: NoteSink = lambda _: None,
         trace_share: float | None = None,
     ) -> None:
         self._stack = stack
@@ -84,6 +86,7 @@ class GenerationServicer:
         self._total_s = total_s
         self._listen = listen
         self._memory = memory or Memory(None, clock=clock)
+        self._notes = notes
         self._in_time = reading.InTime(listen.body_s)
         self._trace_share = trace_share
         self.open_calls = OpenCalls()
@@ -176,8 +179,9 @@ class GenerationServicer:
     def _see_that_it_may_come(self, arrival: Arrival) -> None:
         self._own(arrival)
         if len(self.open_calls) > (most := self._listen.calls):
+            self._notes(Shed(arrival.request_id, "", "", "edge", "calls"))
             raise Overloaded(f"{most:,} calls are open, and no more are taken (listen.calls)")
-        self._memory.see_that_there_is_room(len(self.open_calls))
+        self._memory.see_that_there_is_room(len(self.open_calls), arrival.request_id)
         size = sum([len(key) + len(value) for key, value in arrival.metadata])
         if size > (most := self._listen.header_bytes):
             limit = f"at most {most:,} (listen.header_bytes)"

@@ -97,6 +97,22 @@ async def test_without_descriptors_what_runs_goes_on() -> None:
         assert "Too many open files" in line["error_message"]
 
 
+async def test_a_configuration_that_cannot_be_read_now_is_taken_later(tmp_path: Path) -> None:
+    """It came while there was no descriptor to read it with: that is told, and looked at again."""
+    file = tmp_path / "sidecard.yaml"
+    write(file)
+    async with (
+        Simulator() as sim,
+        running(settings(sim.base_url), "--config", str(file)) as daemon,
+    ):
+        with no_more_descriptors(daemon):
+            write(file, admission={"in_flight": 7})
+            told = await daemon.logged("configuration refused; the one before stays in force")
+            assert "Too many open files" in told["mistakes"][0]
+        await daemon.logged("configuration reloaded", why="the file changed")
+        assert (await status(daemon.admin))["admission"]["shared"]["limit"] == 7
+
+
 async def test_a_loop_that_is_held_up_is_seen_and_deadlines_end_calls() -> None:
     """Two seconds of nothing are in a metric, and calls whose time ran out meanwhile end."""
     env = {"SIDECARD_TIMEOUTS__TOTAL_S": "1.5"}
@@ -143,6 +159,9 @@ async def test_with_little_memory_left_what_runs_goes_on() -> None:
             refused = await ask(caller, stream=False, deadline_s=10)
             assert (refused.reason, refused.attempts) == ("OVERLOADED", 0), refused
             await daemon.logged("memory is short")
+            await daemon.logged("calls shed", layer="edge", why="memory")
+            shed = 'sidecard_shed_total{layer="edge",route="",why="memory"}'
+            assert await metric(daemon, shed) >= 1
             assert (await read(stream)).whole
             for hold in holds:
                 hold.cancel()

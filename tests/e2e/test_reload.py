@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from itertools import cycle
@@ -12,7 +13,7 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon, environment, running, settings
+from tests.support.daemon import Daemon, environment, running, settings, spawn
 from tests.support.reloading import (
     ROUTES,
     metric,
@@ -141,6 +142,28 @@ async def test_a_bad_file_is_refused_whole_and_loudly(file: Path) -> None:
         assert await metric(daemon, "sidecard_config_last_reload_successful") == 1
 
 
+async def test_a_file_that_cannot_be_read_is_told(file: Path) -> None:
+    """Each time that it is for another reason, and what is in force stays, until it can be."""
+    async with Simulator() as sim, served(sim, file) as (daemon, caller):
+        write(file, admission={"in_flight": 3})
+        await reloaded(daemon)
+
+        async def refused(number: int, why: str) -> None:
+            found = await shows(daemon, lambda found: found["config"]["failures"] == number)
+            assert why in found["config"]["problems"][0]
+            assert found["admission"]["shared"]["limit"] == 3
+
+        file.unlink()
+        await refused(1, "No such file")
+        file.mkdir()
+        await refused(2, "Is a directory")
+        file.rmdir()
+        write(file, admission={"in_flight": 5})
+        await shows(daemon, lambda found: found["admission"]["shared"]["limit"] == 5)
+        assert (await caller.Generate(ASK)).text
+        assert len([line for line in daemon.lines if "refused" in line["event"]]) == 2
+
+
 async def test_a_storm_of_signals_harms_nothing(file: Path) -> None:
     """Hundreds of SIGHUPs are a few reloads, and the last of them sees the last file."""
     async with Simulator() as sim, served(sim, file) as (daemon, caller):
@@ -205,6 +228,26 @@ async def test_a_signal_without_a_file_harms_nothing() -> None:
         found = await reloaded(daemon, sha256="", waiting_for_restart=[])
         assert found["admission"]["shared"]["limit"] == 7
         assert (await caller.Generate(ASK)).text
+
+
+async def test_a_signal_that_comes_too_early_ends_nothing(file: Path) -> None:
+    """While the daemon starts there is nothing to reload yet; what it read is what counts."""
+    async with Simulator() as sim:
+        daemon = Daemon(await spawn(settings(sim.base_url), "--config", str(file)))
+        try:
+            ignored = 0
+            async with asyncio.timeout(15):
+                while not ignored & 1:  # The first bit is SIGHUP's.
+                    await asyncio.sleep(0.01)
+                    text = Path(f"/proc/{daemon.process.pid}/status").read_text()
+                    ignored = int(re.findall(r"SigIgn:\s+(\w+)", text)[0], 16)
+            daemon.signal(signal.SIGHUP)
+            daemon.address = (await daemon.logged("serving"))["grpc"]
+            async with connected(daemon.address) as caller:
+                assert (await caller.Generate(ASK)).text
+        finally:
+            daemon.process.kill()
+            await daemon.ended()
 
 
 async def test_an_operator_may_order_it(file: Path, tmp_path: Path) -> None:

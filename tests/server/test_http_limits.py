@@ -17,6 +17,7 @@ from sidecard.core.event import Batch, Delta
 from sidecard.core.reply import Reply
 from sidecard.server.http import server as http
 from sidecard.server.http.decode import Decoder
+from sidecard.server.memory import Memory
 from tests.support.script import CLOSING, OPENING, TARGET, WHOLE, Script
 from tests.support.simulator import until
 
@@ -27,7 +28,12 @@ HEAD = "POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicati
 
 @asynccontextmanager
 async def serving(
-    answer: tuple[Batch, ...] = WHOLE, /, *, total_s: float = 60.0, **bounds: float
+    answer: tuple[Batch, ...] = WHOLE,
+    memory: Memory | None = None,
+    /,
+    *,
+    total_s: float = 60.0,
+    **bounds: float,
 ) -> AsyncIterator[http.HttpServer]:
     script = Script(*[answer] * 10)
 
@@ -46,6 +52,7 @@ async def serving(
         sink=lambda *_: None,
         total_s=total_s,
         listen=Listen.model_validate({"max_message_bytes": 10_000, **bounds}),
+        memory=memory,
     )
     await server.start()
     try:
@@ -86,6 +93,24 @@ async def test_a_body_that_does_not_come_is_not_waited_for(cut: str) -> None:
         told = (await reader.readuntil(b"request_id")).decode()
         assert told.startswith("HTTP/1.1 504 ")
         assert "body didn't come in time" in told
+
+
+async def test_without_memory_only_the_first_is_taken() -> None:
+    """Another is refused while that one runs, in the API's own form, its body unread."""
+    request = f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n".encode()
+    memory = Memory(1_000, clock=SystemClock(), used=lambda: 5_000)
+    async with (
+        serving(WHOLE, memory) as server,
+        connection(server) as (reader, writer),
+        asyncio.timeout(5),
+    ):
+        writer.write(request)
+        await asyncio.sleep(0.1)
+        told = await said(server, request)
+        assert told.startswith("HTTP/1.1 529 ")
+        assert "overloaded_error" in told
+        writer.write(BODY.encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(

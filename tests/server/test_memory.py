@@ -24,7 +24,7 @@ def looked(memory: Memory, clock: ManualClock, calls: int) -> bool:
     """Return whether a call is taken, some time after the one before."""
     clock.advance(1.0)
     try:
-        memory.see_that_there_is_room(calls)
+        memory.see_that_there_is_room(calls, "r")
     except Overloaded:
         return False
     return True
@@ -51,7 +51,7 @@ def test_the_only_call_is_never_refused() -> None:
     memory = Memory(1_000, clock=clock, used=Process(5_000))
     assert looked(memory, clock, 1)
     with pytest.raises(Overloaded, match=r"listen\.max_memory_bytes") as refused:
-        memory.see_that_there_is_room(2)
+        memory.see_that_there_is_room(2, "r")
     assert refused.value.retry_after_s == 1.0
 
 
@@ -60,9 +60,9 @@ def test_few_calls_look() -> None:
     clock, process = ManualClock(), Process(1_000)
     memory = Memory(1_000, clock=clock, used=process)
     for _ in range(100):
-        memory.see_that_there_is_room(2)
+        memory.see_that_there_is_room(2, "r")
     assert process.asked == 1
-    Memory(None, clock=clock, used=process).see_that_there_is_room(2)
+    Memory(None, clock=clock, used=process).see_that_there_is_room(2, "r")
     assert process.asked == 1
 
 

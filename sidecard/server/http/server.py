@@ -156,7 +156,7 @@ class HttpServer:
         if (refused := self._refusal(request)) is not None:
             return _error(*refused, arrival)
         own = self._callers(_token(request.headers)) if self._callers else ""
-        self._memory.see_that_there_is_room(len(self._open_calls))
+        self._memory.see_that_there_is_room(len(self._open_calls), arrival.request_id)
         asked = read(await self._payload(request, arrival))
         counts = request.path == _COUNT
         call = self._decoder.decode(asked, request.headers, arrival, own=own, counts=counts)
