@@ -64,6 +64,7 @@ def _asking(
         stack,
         ledger=state.ledger,
         worst_of=state.worst_of,
+        worst_of_cut=state.worst_of_cut,
         book=state.book,
         closed=state.closed,
         counts_unpriced=state.counts_unpriced,

@@ -16,11 +16,13 @@ from sidecard.config.resilience import Admission
 from sidecard.config.schema import Config
 from sidecard.core.call import Call, LastResort, Mode, Route, Structured, Target
 from sidecard.core.clock import Clock
+from sidecard.core.event import Usage
 from sidecard.core.ledger import LeftOpen
 from sidecard.core.note import BreakerChanged, BudgetCrossed
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store
 from sidecard.layers.answers import Answers
+from sidecard.layers.budget import tokens_of
 from sidecard.policy.admission import AdmissionPolicy
 from sidecard.policy.backoff import RetryPolicy
 from sidecard.policy.breaker import Breaker, BreakerPolicy, Change
@@ -40,7 +42,7 @@ from sidecard.policy.redaction import Redactor
 from sidecard.policy.refusing import IntakePolicy
 from sidecard.policy.retry_budget import RetryBudget
 from sidecard.policy.structured import StructuredPolicy
-from sidecard.policy.worst_case import worst_case
+from sidecard.policy.worst_case import worst_case, worst_of_cut
 from sidecard.schema.checker import Checker
 from sidecard.store.memory import MemoryStore
 from sidecard.upstream.handler import Limits
@@ -169,6 +171,13 @@ class State:
         tokens = estimator.upper(call, model) + call.parameters["max_tokens"]
         cost = worst_case(call, model, prices=self.prices, estimator=estimator)
         return Amounts(cost, tokens)
+
+    def worst_of_cut(self, call: Call, usage: Usage) -> Amounts | None:
+        """Return the most that an attempt used which broke off, None where that isn't known."""
+        most = worst_of_cut(call, usage)
+        if most is None:
+            return None
+        return Amounts(self.cost_of(call.target.name, most), tokens_of(most))
 
     async def release_left(self) -> LeftOpen:
         """Take for unspent what processes that died left open; raises `LedgerFailed`."""

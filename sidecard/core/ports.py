@@ -88,13 +88,13 @@ class OutputJudge(Protocol):
     """Holds answers against schemas, each in bounded time.
 
     Raises `InvalidCall` for a schema that takes more than `limit_s` seconds of CPU time,
-    `Overloaded` where there is none to be had.
+    `Overloaded` where there is none to be had. Who waits is served by turns of tenants, `whose`.
     """
 
-    async def problem(self, schema: str, limit_s: float) -> str:
+    async def problem(self, schema: str, limit_s: float, whose: str = "") -> str:
         """Return why a schema, as JSON text, can't be used; empty when it can."""
         ...
 
-    async def verdict(self, schema: str, answer: str, limit_s: float) -> Verdict:
+    async def verdict(self, schema: str, answer: str, limit_s: float, whose: str = "") -> Verdict:
         """Return whether an answer, as the model wrote it, satisfies a schema."""
         ...

@@ -9,8 +9,8 @@ What comes back of a reservation when an attempt ends:
 - all of it, where nothing was sent, or nothing billed: the upstream answered with an error's
   status, or it was never reached;
 - what it didn't use, when its answer is whole and says what it used;
-- nothing in every other case: a stream that broke or was left in the middle, a timeout,
-  an answer without usage, or with one that can't be true.
+- what its input is known not to have used, where a stream broke or was left in the middle;
+- nothing in every other case: a timeout, an answer without usage, or with one that can't be true.
   The upstream may have billed more than it could report.
 """
 
@@ -39,9 +39,10 @@ _OUT_S: Final = 5.0
 class Spend:
     """State: the ledger's. Safe to share.
 
-    `worst_of` gives the most that an attempt can cost. `book` keeps what was spent, None for
-    nowhere; with `closed` nothing is sent that it can't keep. `counts_unpriced`: what has no
-    price is more than any limit in dollars; else it is free.
+    `worst_of` gives the most that an attempt can cost, `worst_of_cut` the most that one did which
+    told some of its usage and broke off, None where that isn't known. `book` keeps what was spent,
+    None for nowhere; with `closed` nothing is sent that it can't keep. `counts_unpriced`: what has
+    no price is more than any limit in dollars; else it is free.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Spend:
         *,
         ledger: Ledger,
         worst_of: Callable[[Call], Amounts],
+        worst_of_cut: Callable[[Call, Usage], Amounts | None] = lambda *_: None,
         clock: Clock,
         notes: NoteSink,
         book: Book | None = None,
@@ -59,6 +61,7 @@ class Spend:
         self._next = next_
         self._ledger = ledger
         self._worst_of = worst_of
+        self._worst_of_cut = worst_of_cut
         self._clock = clock
         self._notes = notes
         self._book = book
@@ -169,14 +172,23 @@ class Spend:
         cost = None if attempt is None else attempt.cost_nano_usd
         usage = None if attempt is None else attempt.usage
         known = usage is not None and (cost is not None or (whole and usage.certain))
-        tokens = tokens_of(usage) if usage is not None and known else worst.tokens
-        balances = self._ledger.settle(reservation, Amounts(cost, tokens))
-        charged = (worst.nano_usd or 0) if cost is None else cost
+        most = worst if known or usage is None else self._cut(call, usage, worst)
+        tokens = tokens_of(usage) if usage is not None and known else most.tokens
+        charged = (most.nano_usd or 0) if cost is None else cost
+        actual = Amounts(most.nano_usd if cost is None else cost, tokens)
+        balances = self._ledger.settle(reservation, actual)
         call.trail.charged_nano_usd += charged - (worst.nano_usd or 0)
         if self._book is not None:
             guessed = int(not known or cost is None)
             used = _used(call, usage or Usage(), charged, guessed)
             self._book.ended(reservation.number, balances, used)
+
+    def _cut(self, call: Call, usage: Usage, worst: Amounts) -> Amounts:
+        """Return the most that an attempt cost which broke off."""
+        most = self._worst_of_cut(call, usage)
+        if most is None:
+            return worst
+        return Amounts(worst.nano_usd if most.nano_usd is None else most.nano_usd, most.tokens)
 
     def __repr__(self) -> str:
         return f"<Spend, {self._ledger!r}>"

@@ -77,7 +77,7 @@ class Structured:
     async def _structured(self, call: Call) -> Reply:
         policy = self._policies(call.route.name)
         schema = Schema(jsonio.dumps(call.output_schema), policy.check_s)
-        if problem := await self._judge.problem(*schema):
+        if problem := await self._judge.problem(*schema, call.tenant):
             raise InvalidCall(Violation("output_schema", problem))
         reply = await self._ask(call, schema)
         if call.mode is Mode.STREAM or reply.at_hand is None:
@@ -93,7 +93,7 @@ class Structured:
         if problem := unfit(message.stop_reason):
             return invalid(problem)
         answer = begun(call.messages) + message.text
-        return await self._judge.verdict(schema.text, answer, schema.limit_s)
+        return await self._judge.verdict(schema.text, answer, schema.limit_s, call.tenant)
 
     def note(self, call: Call, target: str, verdict: str) -> None:
         """Tell what became of a call."""

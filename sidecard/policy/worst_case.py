@@ -1,12 +1,17 @@
 """The most that one attempt of a call can cost, by its estimate and its target's price.
 
+Of one that broke off less is known to have been possible: a stream tells at its beginning what its
+input was. Its output isn't known, as the upstream may have written, and billed, all of it.
+
 What isn't in it: the input that a tool brings in which the upstream runs, as nobody knows that
 before. Its searches are, as many as it may make.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from sidecard.core.call import Call
+from sidecard.core.event import Usage
 from sidecard.core.jsonio import JsonObject
 from sidecard.policy.estimator import Estimator
 from sidecard.policy.pricing import Prices, Terms
@@ -14,6 +19,26 @@ from sidecard.policy.pricing import Prices, Terms
 _SEARCHES: Final = 10
 """How often a tool is assumed to search that may do so as often as it likes:
 the upstream pauses its loop after so many rounds."""
+
+_PLAIN: Final = frozenset(
+    {
+        *("max_tokens", "system", "tools", "tool_choice", "thinking", "output_config", "metadata"),
+        *("temperature", "top_p", "top_k", "stop_sequences", "cache_control"),
+        *("speed", "inference_geo", "service_tier"),
+    }
+)
+"""Parameters with which a request reads no more than what it is sent."""
+
+
+def worst_of_cut(call: Call, usage: Usage) -> Usage | None:
+    """Return the most that an attempt used which told `usage` and broke off; None for not known."""
+    parameters = call.parameters
+    if not usage.certain or usage.apart or not parameters.keys() <= _PLAIN:
+        return None
+    if any(tool.get("type") not in (None, "custom") for tool in parameters.get("tools", ())):
+        return None
+    written = max(usage.output_tokens, parameters["max_tokens"])
+    return replace(usage, output_tokens=written)
 
 
 def worst_case(call: Call, model: str, *, prices: Prices, estimator: Estimator) -> int | None:

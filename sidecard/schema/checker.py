@@ -15,6 +15,7 @@ from sidecard.core.errors import InvalidCall, Overloaded, SidecardError, Violati
 from sidecard.core.event import OutputViolation
 from sidecard.core.verdict import How, Verdict, invalid
 from sidecard.schema.process import WorkerProcess
+from sidecard.schema.turns import Turns
 
 _START_S: Final = 30.0
 _DETAILS_S: Final = 0.25
@@ -31,16 +32,19 @@ _GONE: Final = (TimeoutError, EOFError, OSError)
 
 
 class Checker:
-    """An `OutputJudge`. Shared by all tasks of one event loop: the worker serves one at a time."""
+    """An `OutputJudge`. Shared by all tasks of one event loop.
+
+    The worker serves one at a time, of those who wait each tenant in its turn.
+    """
 
     def __init__(self, *, patience_s: float = _PATIENCE_S) -> None:
         self._patience_s = patience_s
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self._worker: WorkerProcess | None = None
         self._problems: OrderedDict[bytes, str] = OrderedDict()
         self.started = 0
 
-    async def problem(self, schema: str, limit_s: float) -> str:
+    async def problem(self, schema: str, limit_s: float, whose: str = "") -> str:
         """Return why a schema can't be used; remembered for the next call that has it."""
         if len(schema) > _MOST_SCHEMA:
             return f"is {len(schema):,} characters of JSON; at most {_MOST_SCHEMA:,} are taken"
@@ -49,7 +53,9 @@ class Checker:
         if known is not None:
             self._problems.move_to_end(key)
             return known
-        async with self._turn:
+        async with self._turns.of(whose):
+            if key in self._problems:  # Somebody asked meanwhile.
+                return self._problems[key]
             worker = await self._ready()
             try:
                 answer = await self._ask(worker, schema, None, limit_s)
@@ -57,11 +63,11 @@ class Checker:
                 raise await self._gone(worker, key, limit_s, error) from None
         return self._remember(key, str(answer["problem"]))
 
-    async def verdict(self, schema: str, answer: str, limit_s: float) -> Verdict:
+    async def verdict(self, schema: str, answer: str, limit_s: float, whose: str = "") -> Verdict:
         """Return the verdict; of an answer whose faults take too long to list, it names one."""
         if len(answer) > _MOST_ANSWER:
             return invalid(f"the answer is longer than {_MOST_ANSWER:,} characters")
-        async with self._turn:
+        async with self._turns.of(whose):
             worker = await self._ready()
             try:
                 found = await self._ask(worker, schema, answer, limit_s)
@@ -80,7 +86,7 @@ class Checker:
 
     async def aclose(self) -> None:
         """End the worker."""
-        async with self._turn:
+        async with self._turns.of(""):
             if (worker := self._worker) is not None:
                 self._drop(worker)
                 await worker.wait()

@@ -80,9 +80,9 @@ _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
 
 
 _AS_IT_IS: Final = frozenset(
-    {"answer", "prompt", "request_id", "route", "target", "tenant", "timestamp"}
+    {"answer", "of", "prompt", "request_id", "route", "target", "tenant", "timestamp"}
 )
-"""What calls are found by: names that operators and callers chose for that.
+"""What calls, and accounts of budgets, are found by: names that operators and callers chose for it.
 And content, which is redacted as it was asked to be before it comes here."""
 
 

@@ -89,6 +89,7 @@ async def test_what_the_process_does_is_told() -> None:
         env = settings(sim.base_url) | {
             "SIDECARD_LIMITS__REQUESTS_PER_MINUTE": "100",
             "SIDECARD_ROUTES__DEFAULT__TARGETS": '[{"model": "model-1"}]',
+            "SIDECARD_PRICES__UNKNOWN": "allow",
         }
         async with running(env) as daemon, connected(daemon.address) as caller:
             await caller.Generate(QUESTION)

@@ -18,7 +18,7 @@ from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import Daemon, environment, running, settings
-from tests.support.rpc import Caller, connected, fails
+from tests.support.rpc import Caller, connected, fails, read
 
 ASK = pb.GenerateRequest(prompt="hello", max_tokens=100, tenant="acme")
 
@@ -170,6 +170,24 @@ async def test_what_the_upstream_does_not_bill_costs_nothing() -> None:
             with pytest.raises(grpc.aio.AioRpcError):
                 await caller.Generate(request)
             assert (await accounts(daemon))["all"]["spent"] == spent
+
+
+async def test_a_stream_that_breaks_costs_its_input_and_all_that_it_may_have_written() -> None:
+    """What it read is told at its beginning, and is less than what was reserved for it."""
+    prices = '{"claude-*": {"input": 1, "output": 10}}'
+    limits = {"name": "all", "dollars": 1}, {"name": "tokens", "tokens": 100_000}
+    async with (
+        Simulator() as sim,
+        served(sim, *limits, prices__models=prices) as (daemon, caller),
+    ):
+        sim.play(Script.of({"fault": "truncate", "after_events": 6}))
+        request = pb.GenerateRequest(prompt="a question " * 500, max_tokens=50)
+        answer = await read(caller.StreamGenerate(request))
+        assert answer.failure is not None
+        [entry] = sim.books.ended
+        found = await accounts(daemon)
+        assert found["all"]["spent"] == (entry.input_tokens + 10 * 50) * 1_000
+        assert found["tokens"]["spent"] == entry.input_tokens + 50
 
 
 async def test_restarts_forget_nothing(tmp_path: Path) -> None:

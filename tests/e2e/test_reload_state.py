@@ -104,11 +104,6 @@ async def test_a_price_that_changes_holds_for_new_calls(file: Path) -> None:
             "budgets": {"limits": [{"name": "all", "dollars": 100}]},
         }
 
-    async def ask(sent: Stream) -> pb.GenerateResponse:
-        answer = await read(sent)
-        assert answer.whole
-        return answer.messages[-1].response
-
     write(file, **priced(1))
     async with Simulator() as sim, served(sim, file) as (daemon, caller):
         sim.play(SLOW)
@@ -116,8 +111,8 @@ async def test_a_price_that_changes_holds_for_new_calls(file: Path) -> None:
         await anext(aiter(runs))
         write(file, **priced(1_000))
         await reloaded(daemon)
-        after = await ask(caller.StreamGenerate(ASK))
-        before = await ask(runs)
+        after = (await read(caller.StreamGenerate(ASK))).messages[-1].response
+        before = (await read(runs)).messages[-1].response
         assert before.cost_nano_usd == before.usage.output_tokens * 1_000 > 0
         assert after.cost_nano_usd == after.usage.output_tokens * 1_000_000 > 0
         [account] = (await shows(daemon, lambda found: found["budgets"]["open"] == 0))["budgets"][

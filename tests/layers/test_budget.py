@@ -13,7 +13,7 @@ from sidecard.core.handler import Handler
 from sidecard.core.note import BudgetRefused
 from sidecard.layers.budget import Spend
 from sidecard.layers.fallback import Fallback
-from sidecard.policy.budget import Beyond, Scope, Unit
+from sidecard.policy.budget import Amounts, Beyond, Unit
 from sidecard.policy.budget_window import Calendar, Per
 from tests.support.conformance import LayerConformance
 from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, Hang, Script, a_call
@@ -22,6 +22,7 @@ from tests.support.spending import (
     ROUTE,
     Bank,
     Notebook,
+    ask,
     down,
     limited,
 )
@@ -41,11 +42,6 @@ class TestSpendWithBook(LayerConformance):
 
     def layer(self, next_: Handler) -> Handler:
         return Bank(next_, book=Notebook()).layer
-
-
-async def ask(bank: Bank, **changes: object) -> None:
-    """Make a call to its end."""
-    await (await bank.layer(a_call(**changes))).message()
 
 
 async def test_an_answer_costs_what_it_used() -> None:
@@ -90,6 +86,25 @@ async def test_what_an_end_costs(what: object, stands: tuple[int, int]) -> None:
     with contextlib.suppress(SidecardError):
         await ask(bank, mode=Mode.STREAM)
     assert bank.stands() == [stands]
+
+
+@pytest.mark.parametrize(("most", "stands"), [((40, 20), [40, 20]), ((None, 20), [100, 20])])
+async def test_what_broke_off_costs_no_more_than_its_input_tells(
+    most: tuple[int | None, int], stands: list[int]
+) -> None:
+    """And the most that it may have written; without that being known, its worst case."""
+
+    def known(_: Call, usage: Usage) -> Amounts | None:
+        return Amounts(*most) if usage.input_tokens == 7 else None
+
+    for end in (UpstreamInterrupted("broke"), Hang()):
+        budgets = limited(500), limited(500, name="tokens", unit=Unit.TOKENS)
+        bank = Bank(Script([OPENING, end]), *budgets, worst_of_cut=known)
+        reply = await bank.layer(a_call(mode=Mode.STREAM))
+        await anext(reply)
+        with contextlib.suppress(UpstreamInterrupted):
+            await (reply.aclose() if isinstance(end, Hang) else anext(reply))
+        assert [spent for spent, _ in bank.stands()] == stands
 
 
 async def test_callers_who_leave_pay() -> None:
@@ -274,73 +289,3 @@ async def test_each_of_two_attempts_at_once_settles_its_own() -> None:
 async def _through(layer: Spend, next_: Handler, call: Call) -> object:
     layer._next = next_
     return await layer(call)
-
-
-async def test_nothing_is_sent_before_it_is_written_down() -> None:
-    """The book has it while it runs, and what it cost afterwards."""
-    script, book = Script(WHOLE), Notebook()
-    book.held = asyncio.Event()
-    bank = Bank(script, limited(500, scope=Scope(tenant="*")), book=book)
-    task = asyncio.ensure_future(bank.layer(a_call(tenant="acme")))
-    await asyncio.sleep(0)
-    assert script.calls == []
-    book.held.set()
-    reply = await task
-    [(number, holding)] = book.open.items()
-    [amount] = holding.amounts
-    assert (holding.number, amount.values, amount.spent) == (number, ("acme",), 100)
-    assert (holding.used.tenant, holding.used.nano_usd) == ("acme", 100)
-    await reply.message()
-    assert (book.open, list(book.balances.values())) == ({}, [10])
-    [used] = book.used
-    assert used == used._replace(
-        tenant="acme", route="default", model="claude-test", calls=1, guessed=0
-    )
-    assert (used.input_tokens, used.output_tokens, used.nano_usd) == (7, 3, 10)
-
-
-async def test_what_a_step_of_its_own_used_is_in_the_record() -> None:
-    """As it is in the cost: of a compaction, say."""
-    book, usage = Notebook(), Usage(7, 3, apart=(("", Usage(5, 2, 1, 4)),))
-    bank = Bank(Script([OPENING, MIDDLE, (CLOSING[0], usage, CLOSING[-1])]), book=book)
-    await ask(bank)
-    [used] = book.used
-    assert used.counts[2:6] == (12, 5, 1, 4)
-
-
-async def test_what_is_not_known_is_marked_as_guessed() -> None:
-    """The use of a stream that broke is counted with what it may have cost."""
-    book = Notebook()
-    bank = Bank(Script([OPENING, UpstreamInterrupted("broke")]), book=book)
-    with pytest.raises(UpstreamInterrupted):
-        await ask(bank, mode=Mode.STREAM)
-    [used] = book.used
-    assert (used.guessed, used.nano_usd, used.input_tokens) == (1, 100, 7)
-
-
-async def test_a_caller_who_leaves_while_it_is_written_pays_nothing() -> None:
-    """Nothing was sent, so that nothing stays in the book."""
-    book = Notebook()
-    book.held = asyncio.Event()
-    bank = Bank(Script(), book=book)
-    task = asyncio.ensure_future(bank.layer(a_call()))
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    assert (bank.stands(), book.open, book.used) == ([(0, 0)], {}, [])
-
-
-@pytest.mark.parametrize("closed", [True, False], ids=["closed", "open"])
-async def test_a_book_that_fails(*, closed: bool) -> None:
-    """Nothing is spent that can't be kept, or it is counted all the same, as configured."""
-    script, book = Script(WHOLE), Notebook()
-    book.why = "the disk is full"
-    bank = Bank(script, book=book, closed=closed)
-    if closed:
-        with pytest.raises(BudgetExhausted, match="the disk is full") as raised:
-            await ask(bank)
-        assert (raised.value.retry_after_s, raised.value.moves_on) == (5.0, False)
-        assert (bank.stands(), script.calls) == ([(0, 0)], [])
-    else:
-        await ask(bank)
-        assert bank.stands() == [(10, 0)]

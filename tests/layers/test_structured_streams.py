@@ -43,12 +43,12 @@ class TestWithoutASchema(LayerConformance):
 class Says:
     """A judge that finds all well, so that the suite's own answer passes."""
 
-    async def problem(self, schema: str, limit_s: float) -> str:
-        del schema, limit_s
+    async def problem(self, schema: str, limit_s: float, whose: str = "") -> str:
+        del schema, limit_s, whose
         return ""
 
-    async def verdict(self, schema: str, answer: str, limit_s: float) -> Verdict:
-        del schema, limit_s
+    async def verdict(self, schema: str, answer: str, limit_s: float, whose: str = "") -> Verdict:
+        del schema, limit_s, whose
         return Verdict(f'"{answer}"')
 
 

@@ -28,9 +28,9 @@ facts = st.builds(Facts, st.sampled_from("ab"), st.sampled_from("rs"), st.just({
 amounts = st.builds(Amounts, st.integers(0, 50), st.integers(0, 50), st.just(1))
 
 
-@dataclass
+@dataclass(eq=False)
 class Charged:
-    """What an attempt is charged in one budget, and when it was reserved."""
+    """What an attempt is charged in one budget, and when it was reserved; none is another."""
 
     budget: Budget
     values: tuple[str, ...]

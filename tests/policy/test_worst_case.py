@@ -1,11 +1,14 @@
 """The worst case of a call: what it asks for decides at which prices."""
 
+from dataclasses import replace
+
 import pytest
 
 from sidecard.core.call import Call
+from sidecard.core.event import Usage
 from sidecard.policy.estimator import Estimator
 from sidecard.policy.pricing import Price, Prices, Rates, Terms
-from sidecard.policy.worst_case import terms, worst_case
+from sidecard.policy.worst_case import terms, worst_case, worst_of_cut
 from tests.support.script import a_call
 
 MARKED = {"type": "ephemeral", "ttl": "1h"}
@@ -55,3 +58,25 @@ def test_it_is_tokens_times_prices() -> None:
 def test_without_a_price_there_is_none() -> None:
     """What can't be bounded isn't made up."""
     assert worst_case(asking(), "x", prices=PRICES, estimator=Estimator()) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "usage", "written"),
+    [
+        (asking(), Usage(7, 3), 100),
+        (asking(tools=[{"name": "t"}, {"type": "custom"}]), Usage(7, 3, 5, 6, 2), 100),
+        (asking(), Usage(7, 300), 300),
+        (asking(tools=[SEARCH]), Usage(7, 3), None),
+        (asking(mcp_servers=[{}]), Usage(7, 3), None),
+        (asking(of_tomorrow=1), Usage(7, 3), None),
+        (asking(), Usage(7, 3, apart=(("", Usage(1)),)), None),
+        (asking(), Usage(0, 3), None),
+        (asking(), Usage(7, 3, odd=True), None),
+    ],
+)
+def test_of_what_broke_off_the_input_is_known(
+    call: Call, usage: Usage, written: int | None
+) -> None:
+    """All of its output may have been written; and where a tool may have read more, nothing is."""
+    expected = None if written is None else replace(usage, output_tokens=written)
+    assert worst_of_cut(call, usage) == expected

@@ -104,6 +104,20 @@ async def test_a_caller_who_leaves_takes_no_other_answer_along(checker: Checker)
     assert found.output_json == '{"a":"stayed"}'
 
 
+async def test_a_tenant_that_floods_it_leaves_the_others_their_turn(checker: Checker) -> None:
+    """Its schemas cost it nothing, and each may take its second."""
+    ended: list[str] = []
+
+    async def ask(whose: str, number: int) -> None:
+        await checker.problem(json.dumps({"const": f"{whose} {number}"}), LIMIT_S, whose)
+        ended.append(whose)
+
+    await checker.problem(SCHEMA, LIMIT_S)
+    flood = [asyncio.ensure_future(ask("flood", number)) for number in range(30)]
+    await asyncio.gather(*flood, ask("other", 1))
+    assert ended.index("other") <= 2
+
+
 async def test_a_worker_that_was_killed_is_replaced(checker: Checker) -> None:
     """Between two questions nobody notices."""
     await checker.problem(SCHEMA, LIMIT_S)

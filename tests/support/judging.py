@@ -14,13 +14,13 @@ class HereJudge:
         self._judge = Judge()
         self.answers: list[str] = []
 
-    async def problem(self, schema: str, limit_s: float) -> str:
-        assert limit_s > 0
+    async def problem(self, schema: str, limit_s: float, whose: str = "") -> str:
+        assert limit_s > 0, whose
         (found,) = self._judge.answers(schema, None)
         return str(found["problem"])
 
-    async def verdict(self, schema: str, answer: str, limit_s: float) -> Verdict:
-        assert limit_s > 0
+    async def verdict(self, schema: str, answer: str, limit_s: float, whose: str = "") -> Verdict:
+        assert limit_s > 0, whose
         await asyncio.sleep(0)
         self.answers.append(answer)
         found = {

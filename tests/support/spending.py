@@ -16,6 +16,7 @@ from sidecard.policy.budget import Amounts, Budget, Unit
 from sidecard.policy.budget_window import Per, Rolling
 from sidecard.policy.ledger import Ledger
 from tests.support.clock import ManualClock
+from tests.support.script import a_call
 
 if TYPE_CHECKING:
     import asyncio
@@ -135,3 +136,8 @@ def limited(limit: int, **changes: Any) -> Budget:  # as above
 def down(told: str = "down") -> UpstreamUnavailable:
     """Return the failure of an attempt."""
     return UpstreamUnavailable(told, target="claude-test")
+
+
+async def ask(bank: Bank, **changes: object) -> None:
+    """Make a call to its end."""
+    await (await bank.layer(a_call(**changes))).message()

@@ -30,6 +30,15 @@ def out() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+def test_what_things_are_found_by_is_shown_and_all_else_redacted(out: io.StringIO) -> None:
+    """Whose budget it is, say, though tenants may be addresses."""
+    log.configure("info", "json", out, redact=lambda text: text.replace("b@c.d", "[email]"))
+    facts = {"tenant": "b@c.d", "of": "b@c.d", "why": "b@c.d", "more": ["b@c.d"]}
+    logging.getLogger("any").info("told", extra=facts)
+    line = json.loads(out.getvalue())
+    assert [line[name] for name in facts] == ["b@c.d", "b@c.d", "[email]", ["[email]"]]
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_values_cannot_forge_lines(form: log.Format, out: io.StringIO) -> None:
     """A value with newlines and control bytes stays within one line, in either form."""
