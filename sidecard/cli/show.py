@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 _DEFAULT: Final = "127.0.0.1:7412"
-_TIMEOUT_S: Final = 2.0
 _MOST_BYTES: Final = 4 << 20
 _OK: Final = 200
 _WHY_BYTES: Final = 200
@@ -34,6 +33,7 @@ def show(
     part: Callable[[Document], Any],
     lines: Callable[[Any], Iterator[str]],
     path: str = "/status.json",
+    timeout_s: float = 2.0,
 ) -> int:
     """Ask, and print a part of a document, the status if no other, as lines or as JSON.
 
@@ -44,7 +44,7 @@ def show(
     if not host or not (port.isascii() and port.isdigit() and int(port) < _PORTS):
         return complain(arguments, f"{address} is no address; expected host:port", 2)
     try:
-        found = part(_ask(host.strip("[]"), int(port), path))
+        found = part(_ask(host.strip("[]"), int(port), path, timeout_s))
         text = json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found))
         print(text, flush=True)
     except BrokenPipeError:
@@ -64,9 +64,9 @@ class _Refused(ValueError):
     """Somebody answers, but not with a document; `str()` is what was said."""
 
 
-def _ask(host: str, port: int, path: str) -> Document:
+def _ask(host: str, port: int, path: str, timeout_s: float) -> Document:
     """Return the document; raises OSError, HTTPException or ValueError."""
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -13,6 +13,8 @@ from sidecard.cli.show import Document, cell, table
 
 BY: Final = ("tenant", "route", "model")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_TIMEOUT_S: Final = 12.0
+"""More than the daemon takes: half a million rows are summed up in seconds."""
 _COUNTS: Final = (
     "calls",
     "guessed",
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         yield from (_csv if arguments.csv else _told)(rows, arguments.by)
 
     path = f"/usage.json?since={since}&by={names}"
-    return show.show(arguments, part=_rows, lines=lines, path=path)
+    return show.show(arguments, part=_rows, lines=lines, path=path, timeout_s=_TIMEOUT_S)
 
 
 def _rows(document: Document) -> list[Document]:

@@ -66,25 +66,44 @@ class Used(NamedTuple):
         sums = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         return Used(*self.whose, *sums)
 
-    def by(self, names: Container[str]) -> "Used":
-        """Return the same with those names left empty that aren't among these."""
-        pairs = zip(WHOSE, self.whose, strict=True)
-        tenant, route, model = [value if name in names else "" for name, value in pairs]
-        return Used(tenant, route, model, *self.counts)
-
 
 WHOSE: Final = ("tenant", "route", "model")
 """The names in `Used`."""
 
 
+class Sums:
+    """One row for each combination of the names in `by`, the others left empty."""
+
+    def __init__(self, by: Container[str]) -> None:
+        self._by = tuple([name in by for name in WHOSE])
+        self._sums: dict[tuple[str, str, str], list[int]] = {}
+
+    def add(self, row: Used) -> None:
+        """Count it in."""
+        tenant, route, model = self._by
+        whose = (
+            row.tenant if tenant else "",
+            row.route if route else "",
+            row.model if model else "",
+        )
+        before = self._sums.get(whose)
+        if before is None:
+            self._sums[whose] = list(row.counts)
+            return
+        for index, count in enumerate(row.counts):
+            before[index] += count
+
+    def rows(self) -> list[Used]:
+        """Return them as they are now."""
+        return [Used(*whose, *counts) for whose, counts in self._sums.items()]
+
+
 def summed(rows: Iterable[Used], by: Container[str]) -> list[Used]:
     """Return one row for each combination of the names in `by`, the others left empty."""
-    sums: dict[tuple[str, ...], Used] = {}
+    sums = Sums(by)
     for row in rows:
-        shown = row.by(by)
-        before = sums.get(shown.whose)
-        sums[shown.whose] = shown if before is None else before.plus(shown)
-    return list(sums.values())
+        sums.add(row)
+    return sums.rows()
 
 
 class Holding(NamedTuple):

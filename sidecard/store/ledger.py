@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from sidecard.core.ledger import (
     LedgerSink,
     LeftOpen,
     Merge,
+    Sums,
     UsageQuery,
     Used,
 )
@@ -31,6 +33,7 @@ from sidecard.store.ledger_desk import Batch, LedgerDesk
 from sidecard.store.ledger_file import MAP_BYTES, LedgerFile
 from sidecard.store.ledger_keeper import LedgerKeeper, LedgerPace
 from sidecard.store.place import Place
+from sidecard.store.trees import Foreign
 
 _PATIENCE_S: Final = 1.0
 _CLOSE_S: Final = 5.0
@@ -59,6 +62,7 @@ class DiskBook:
         self._clock = clock
         self._desk = LedgerDesk()
         self._open: dict[int, Holding] = {}
+        self._summing = asyncio.Lock()
 
         def set_aside(note: StoreSetAside) -> None:
             say(LedgerSetAside(note.file, note.why))
@@ -112,10 +116,23 @@ class DiskBook:
         self._desk.close(number, balances, used, self._clock.wall())
 
     async def usage(self, query: UsageQuery) -> list[Used]:
-        """Have the thread sum it up."""
-        done = self._desk.ask(lambda: self._keeper.file.usage(query))
-        found: list[Used] = await asyncio.wrap_future(done)
-        return found
+        """Have the thread sum it up, a part at a time: what is to be written goes between.
+
+        Raises `LedgerFailed`.
+        """
+        sums, after = Sums(query.by), b""
+        async with self._summing:  # One at a time, as whoever asks needs no token.
+            while True:
+                part = partial(self._sum, query.since, sums, after)
+                after = await asyncio.wrap_future(self._desk.ask(part))
+                if not after:
+                    return sums.rows()
+
+    def _sum(self, since: float, sums: Sums, after: bytes) -> bytes:
+        try:
+            return self._keeper.file.usage(since, sums, after)
+        except Foreign as damaged:
+            raise LedgerFailed(str(damaged)) from None
 
     async def flush(self) -> None:
         """Return when the thread has done what it was handed before."""

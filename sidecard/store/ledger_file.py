@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sidecard.core.ledger import Balance, Holding, LeftOpen, UsageQuery, Used, summed
+from sidecard.core.ledger import Balance, Holding, LeftOpen, Sums, Used
 from sidecard.store.environment import Environment
 from sidecard.store.ledger_desk import Batch
 from sidecard.store.ledger_records import balance_of, holding_of, packed, spent_key, used_of
@@ -118,12 +118,17 @@ class LedgerFile(Environment):
             for key, used in batch.used.items():
                 self._count(txn, key.hour, used)
 
-    def usage(self, query: UsageQuery) -> list[Used]:
-        """Return what was used since the hour of a moment, summed up; raises `lmdb.Error`."""
-        hours = _HOUR.pack(max(0, min(int(query.since) // 3600, 2**32 - 1)))
+    def usage(self, since: float, sums: Sums, after: bytes = b"") -> bytes:
+        """Sum up some of what was used since the hour of a moment, and return where to go on.
+
+        That is the next call's `after`, b"" at the end. Raises `lmdb.Error` or `Foreign`.
+        """
+        begin = after or _HOUR.pack(max(0, min(int(since) // 3600, 2**32 - 1)))
         with self.begin() as txn, txn.cursor(self._usage) as cursor:
-            rows = _from(cursor, hours)
-            return summed((used_of(data) for _, data in rows), query.by)
+            rows = list(islice(_from(cursor, begin), _ROUND))
+        for _, data in rows:
+            sums.add(used_of(data))
+        return rows[-1][0] + b"\0" if len(rows) == _ROUND else b""
 
     def tidy(self, wall: float, keep_s: float, most_rows: int = MOST_ROWS) -> None:
         """Remove some of what nobody asks for any more; raises `lmdb.Error` or `Cut`."""

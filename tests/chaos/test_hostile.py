@@ -90,6 +90,17 @@ async def test_large_headers_are_refused() -> None:
                 assert said in told
 
 
+async def test_frames_of_no_use_leave_memory_flat() -> None:
+    """Frames of an unknown kind, 1.5 GB of them, which HTTP/2 has be ignored."""
+    useless = http2.frame(0x77, 0, 0, bytes(100)) * 10_000
+    async with attacked() as (daemon, caller, _), settled(daemon.address) as connection:
+        before = daemon.rss_bytes
+        for _ in range(1_400):
+            await connection.send(useless)
+        assert daemon.rss_bytes - before < 30 * MB
+        assert (await ask(caller, stream=False, deadline_s=5)).answered
+
+
 async def test_a_head_without_end_leaves_memory_flat() -> None:
     """CONTINUATION frames, 60 MB of them, and none that says that the head is whole."""
     head = opened(1, GENERATE)[9:]

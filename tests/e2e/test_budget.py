@@ -135,7 +135,7 @@ async def test_a_call_has_a_limit_of_its_own() -> None:
         assert 0 < answer.cost_nano_usd <= 10**9
         status, out, err = await command(daemon, "usage")
         assert (status, out) == (1, "")
-        assert "404 nothing is recorded without budgets" in err
+        assert "answers 404: nothing is recorded without budgets" in err
         _, out, _ = await command(daemon, "budget")
         assert out.startswith("no budget counts anything yet")
 

@@ -19,10 +19,12 @@ from sidecard.core.ledger import (
     LedgerOpened,
     LedgerOut,
     LedgerSetAside,
+    Sums,
     UsageQuery,
     Used,
 )
 from sidecard.policy.accounts import OTHERS
+from sidecard.store import ledger_file
 from sidecard.store.environment import DATA
 from sidecard.store.ledger import DiskBook
 from sidecard.store.ledger_desk import Batch, UsageKey
@@ -166,6 +168,40 @@ def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
     file.close()
 
 
+async def test_a_long_sum_holds_up_no_reservation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for 90 days of use has it summed up in parts, and calls go on between them."""
+    monkeypatch.setattr(ledger_file, "_ROUND", 10)
+    async with opened(tmp_path) as kept:
+        for number in range(300):
+            kept.book.ended(number, [], Used(f"tenant-{number}", "default", "claude"))
+        await kept.book.flush()
+        asked = asyncio.create_task(kept.book.usage(UsageQuery(0, ("model",))))
+        await asyncio.sleep(0)
+        await kept.book.reserved(holding(1_000))
+        assert not asked.done()
+        assert [row.calls for row in await asked] == [300]
+
+
+async def test_use_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """As what it is, not as a bug."""
+    file = LedgerFile(tmp_path)
+    batch = Batch()
+    batch.used[UsageKey(int(time.time()) // 3600, "t", "r", "m")] = Used(("no name",), "r", "m")  # type: ignore[arg-type]
+    file.commit(batch)
+    file.close()
+    async with opened(tmp_path) as kept:
+        with pytest.raises(LedgerFailed, match="what was used can't be read"):
+            await kept.book.usage(UsageQuery(0))
+
+
+def used(file: LedgerFile, since: float) -> list[Used]:
+    sums = Sums(())
+    assert file.usage(since, sums) == b""
+    return sums.rows()
+
+
 async def test_those_who_wait_together_are_written_together(tmp_path: Path) -> None:
     """A thousand at one moment take a few commits, and each is on disk when it may go on."""
     async with opened(tmp_path) as kept:
@@ -294,7 +330,7 @@ def test_what_is_old_is_removed(tmp_path: Path) -> None:
     found, _ = file.take_over(0)
     assert sorted(balance.until for balance in found) == list(range(2_991, 3_000))
     file.tidy(100 * 3600, 10 * 3600)
-    assert [used.calls for used in file.usage(UsageQuery(0))] == [10]
+    assert [row.calls for row in used(file, 0)] == [10]
     file.tidy(100 * 3600, 1e9, most_rows=4)
-    assert [used.calls for used in file.usage(UsageQuery(96 * 3600))] == [4]
+    assert [row.calls for row in used(file, 96 * 3600)] == [4]
     file.close()
