@@ -187,6 +187,15 @@ impl Error {
         Self(Box::new(Facts::new(Code::Unavailable, &message, request_id)))
     }
 
+    /// It can't even be sent.
+    pub(crate) fn invalid(request_id: &str, field: &str, why: &str) -> Self {
+        let message = format!("{field}: {why}");
+        let mut facts = Facts::new(Code::InvalidArgument, &message, request_id);
+        facts.reason = Reason::InvalidCall;
+        facts.violations = vec![Violation { field: field.into(), description: why.into() }];
+        Self(Box::new(facts))
+    }
+
     /// The call's own time is over.
     pub(crate) fn late(request_id: &str) -> Self {
         let message = "the timeout passed before the answer was whole";
