@@ -234,12 +234,11 @@ impl Facts {
     }
 }
 
-/// Whether it is the connection that failed, as where a daemon refuses the client's certificate:
-/// tonic then says that it doesn't know.
+/// Whether it is the connection that failed, as where a daemon refuses the client's certificate
+/// or is killed: tonic then says that it doesn't know. What a daemon says has no cause here.
 fn unreached(status: &Status) -> bool {
-    let broken = status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>());
     matches!(status.code(), Code::Unavailable | Code::Cancelled)
-        || status.code() == Code::Unknown && broken
+        || status.code() == Code::Unknown && status.source().is_some()
 }
 
 /// `InvalidArgument` as INVALID_ARGUMENT.
