@@ -94,7 +94,7 @@ async def example(client: str, address: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *EXAMPLES[client],
         "Why is the sky blue?",
-        cwd=COMMANDS[client][0],
+        cwd=ROOT / "clients" / client,
         env=_environment() | {"SIDECARD_ADDRESS": address},
         stdout=pipe,
         stderr=pipe,
