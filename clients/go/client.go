@@ -66,6 +66,7 @@ func New(options Options) (*Client, error) {
 	if options.Token == "" {
 		options.Token = os.Getenv("SIDECARD_TOKEN")
 	}
+	options.Token = strings.TrimSpace(options.Token) // A file that holds it ends in a newline.
 	if strings.Contains(options.Address, "://") && !strings.HasPrefix(options.Address, "unix:///") {
 		return nil, fmt.Errorf("%q is neither host:port nor unix:///path", options.Address)
 	}
@@ -130,6 +131,11 @@ func (c *Client) begin(ctx context.Context) (*call, context.CancelFunc, error) {
 		id = hex.EncodeToString(random)
 	}
 	begun := &call{ctx: ctx, requestID: id, address: c.options.Address}
+	for _, given := range [][2]string{{"request_id", id}, {"token", c.options.Token}} {
+		if strings.ContainsFunc(given[1], func(r rune) bool { return r < ' ' || r > '~' }) {
+			return nil, nil, begun.invalid(given[0], "has characters that no header can hold")
+		}
+	}
 	if err := c.wait(begun); err != nil {
 		return nil, nil, err
 	}

@@ -152,6 +152,14 @@ func (c *call) absent(details, partial string) error {
 	return c.failed(Unavailable, codes.Unavailable, message, partial)
 }
 
+// invalid is the error for what can't even be sent.
+func (c *call) invalid(field, why string) error {
+	return &Error{
+		Reason: InvalidCall, Code: codes.InvalidArgument, Message: field + ": " + why,
+		RequestID: c.requestID, Violations: []Violation{{field, why}},
+	}
+}
+
 func (c *call) failed(reason Reason, status codes.Code, message, partial string) error {
 	return &Error{
 		Reason: reason, Code: status, Message: message, RequestID: c.requestID, PartialText: partial,

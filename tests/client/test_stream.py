@@ -20,6 +20,7 @@ from sidecard_client import (
     Unavailable,
     UpstreamInterrupted,
 )
+from tests.support.rawserver import unused_port
 from tests.support.scripted_daemon import (
     CLIENTS,
     AnyClient,
@@ -206,6 +207,20 @@ async def test_a_daemon_that_goes_away_is_an_error(kind: Callable[..., AnyClient
     await client.close()
 
 
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_a_stream_that_was_never_sent_has_failed_too(kind: Callable[..., AnyClient]) -> None:
+    """Its answer's error is the one that the loop had; nothing is tried again."""
+    absent = f"127.0.0.1:{unused_port()}"
+    for request_id, wait_s in ((None, 0.05), ("a\nb", 0)):
+        async with kind(absent, wait_for_ready_s=wait_s) as client:
+            stream = client.stream("hi", request_id=request_id)
+            with pytest.raises(SidecardError) as first:
+                await anext(aiter(stream))
+            with pytest.raises(SidecardError) as second:
+                _ = stream.response
+            assert second.value is first.value
+
+
 async def test_leaving_the_block_cancels_the_call(
     daemon: ScriptedDaemon, client: AnyClient
 ) -> None:
@@ -289,3 +304,14 @@ async def test_no_thread_outlives_a_blocking_client(daemon: ScriptedDaemon) -> N
     await eventually(lambda: not worker.is_alive())
     await eventually(lambda: threading.active_count() <= before)
     assert threading.active_count() <= before
+
+
+async def test_no_thread_outlives_a_wait_for_a_daemon() -> None:
+    """A client that found none may be kept, and tried again."""
+    before = threading.active_count()
+    client = Client(f"127.0.0.1:{unused_port()}", wait_for_ready_s=0.02)
+    with pytest.raises(Unavailable, match="waited"):
+        client.generate("hi")
+    await eventually(lambda: threading.active_count() <= before)
+    assert threading.active_count() <= before
+    client.close()

@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from tests.conformance import vectors
-from tests.conformance.driver import COMMANDS, driving
+from tests.conformance.driver import COMMANDS, EXAMPLES, driving, example
 from tests.conformance.play import play
 from tests.conformance.stage import staged
 from tests.conformance.vectors import Vector
@@ -35,9 +35,19 @@ async def _client(client: str, chosen: list[Vector]) -> int:
     return failed
 
 
+async def _example(client: str) -> bool:
+    """Run a client's example; return whether it fails."""
+    async with staged() as stage:
+        wrong = await example(client, await stage.set({}, []))
+    print(f"{client}'s example " + (f"fails:\n{wrong}" if wrong else "runs as its README says"))
+    return bool(wrong)
+
+
 async def _main(arguments: argparse.Namespace) -> int:
     chosen = [vector for vector in vectors.read() if arguments.k in vector.name]
     failed = [await _client(client, chosen) for client in arguments.clients]
+    if not arguments.k:
+        failed += [await _example(client) for client in arguments.clients if client in EXAMPLES]
     return 1 if any(failed) or not chosen else 0
 
 

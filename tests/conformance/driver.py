@@ -17,6 +17,7 @@ from typing import Any, Final
 from tests.conformance.vectors import ROOT, Json
 
 PYTHON: Final = "clients/python/conformance/driver.py"
+_CLASSES: Final = "target/classes:target/test-classes:target/lib/*"
 JAVA: Final = "dev.sidecard.client.ConformanceDriver"
 COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "python": (ROOT, [sys.executable, PYTHON]),
@@ -26,10 +27,18 @@ COMMANDS: Final[dict[str, tuple[Path, Sequence[str]]]] = {
     "rust": (ROOT / "clients/rust", ["target/debug/examples/conformance"]),
     "java": (
         ROOT / "clients/java",
-        ["java", "-cp", "target/classes:target/test-classes:target/lib/*", JAVA],
+        ["java", "-cp", _CLASSES, JAVA],
     ),
 }
 """For each client, where its driver is started and how; it is built before."""
+
+EXAMPLES: Final[dict[str, Sequence[str]]] = {
+    "go": ["go", "run", "./example"],
+    "typescript": ["node", "dist/examples/ask.js"],
+    "rust": ["cargo", "run", "--quiet", "--locked", "--example", "ask"],
+    "java": ["java", "-cp", _CLASSES, "dev.sidecard.example.Ask"],
+}
+"""How the example is run that a client's README names. Python's has a test of its own."""
 
 ANSWER_S: Final = 30.0
 _LINE_BYTES: Final = 1 << 26
@@ -77,6 +86,22 @@ async def driving(client: str) -> AsyncIterator[Driver]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def example(client: str, address: str) -> str:
+    """Run a client's example before a daemon; return what is wrong with what it printed."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *EXAMPLES[client],
+        "Why is the sky blue?",
+        cwd=ROOT / "clients" / client,
+        env=_environment() | {"SIDECARD_ADDRESS": address},
+        stdout=pipe,
+        stderr=pipe,
+    )
+    told, wrong = await process.communicate()
+    whole = "sky blue" in told.decode() and "stopped at end_turn" in told.decode()
+    return "" if whole and process.returncode == 0 else (told + wrong).decode()
 
 
 def _environment() -> dict[str, str]:

@@ -17,7 +17,8 @@ from tests.conformance.vectors import Json
 from tests.support.rawserver import unused_port
 from tests.support.scripted_daemon import Context, ScriptedDaemon, scripted
 
-KEYS = {"response", "messages", "status", "each", "stalls", "nobody", "late_s"}
+_DELIVERED_S = 0.1
+KEYS = {"response", "messages", "status", "each", "stalls", "dies", "nobody", "late_s"}
 
 
 class Heard(ScriptedDaemon):
@@ -29,6 +30,7 @@ class Heard(ScriptedDaemon):
             raise ValueError(f"daemon_says has no {', '.join(unknown)}")
         self._says = says
         self.heard: list[Json] = []
+        self.dies = asyncio.Event()
         self.generate = self._answer
         self.stream = self._stream
 
@@ -44,7 +46,9 @@ class Heard(ScriptedDaemon):
         await self._end(request, context)
 
     async def _end(self, request: pb.GenerateRequest, context: Context) -> None:
-        if self._says.get("stalls"):
+        if self._says.get("dies"):
+            self.dies.set()
+        if self._says.get("stalls") or self._says.get("dies"):
             await asyncio.Event().wait()
         if "each" in self._says:
             await _fail(self._says["each"][int(request.prompt)], context)
@@ -62,7 +66,10 @@ class Heard(ScriptedDaemon):
 
 @asynccontextmanager
 async def saying(says: Json) -> AsyncIterator[Heard]:
-    """Serve until the block ends: at once, after `late_s`, or, with `nobody`, never."""
+    """Serve until the block ends: at once, after `late_s`, or, with `nobody`, never.
+
+    With `dies`, what was said is delivered, and then the connection ends, as a killed process's.
+    """
     daemon = Heard(says)
     daemon.address = f"127.0.0.1:{unused_port()}"
     async with AsyncExitStack() as stack:
@@ -78,7 +85,40 @@ async def saying(says: Json) -> AsyncIterator[Heard]:
         else:
             if not says.get("nobody"):
                 await stack.enter_async_context(scripted(daemon.address, daemon))
+            if says.get("dies"):
+                daemon.address = await stack.enter_async_context(_mortal(daemon))
             yield daemon
+
+
+@asynccontextmanager
+async def _mortal(daemon: Heard) -> AsyncIterator[str]:
+    """Stand before a daemon until it dies; the address is that of its callers' connections."""
+    host, _, port = daemon.address.rpartition(":")
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
+
+        async def pass_on(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                to.write(data)
+
+        async with asyncio.TaskGroup() as group:
+            passing = [
+                group.create_task(pass_on(reader, inner_writer)),
+                group.create_task(pass_on(inner_reader, writer)),
+            ]
+            await daemon.dies.wait()
+            await asyncio.sleep(_DELIVERED_S)
+            for task in passing:
+                task.cancel()
+        writer.close()
+        inner_writer.close()
+
+    server = await asyncio.start_server(between, host, 0)
+    try:
+        yield f"{host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
 
 
 async def _fail(status: Json, context: Context) -> NoReturn:

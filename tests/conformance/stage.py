@@ -10,6 +10,7 @@ from typing import Final
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from tests.conformance.vectors import Json
+from tests.support.certificates import Issuer
 from tests.support.daemon import environment, running
 from tests.support.scripted_daemon import eventually
 
@@ -29,6 +30,9 @@ _STOPPED: Final[Json] = {"fault": "none", "times": "always"}
 _TOKENS: Final = "team-a token-of-team-a-0123456789\n* token-of-anybody-0123456789\n"
 """What `$folder/tokens` holds."""
 
+_SIGNED: Final = {"issuer": ("daemon", "caller"), "stranger": ()}
+"""Whose certificates are there, as `$folder/….pem` and `$folder/….key`, by who signed them."""
+
 
 class Stage:
     """The simulator and its daemons; for one vector at a time."""
@@ -47,6 +51,11 @@ class Stage:
         books = self._simulator.books
         self._before = books.requests, len(books.abandoned)
         return address
+
+    def with_folder(self, said: Json) -> Json:
+        """Return what is said with the folder's path for `$folder`."""
+        put: Json = json.loads(json.dumps(said).replace("$folder", str(self._folder)))
+        return put
 
     async def upstream_abandoned(self, expected: int) -> int:
         """Return how many requests the daemon left since `set`, once they are as many."""
@@ -76,7 +85,7 @@ class Stage:
             upstream = {"upstream": {"base_url": self._simulator.base_url}}
             config = merged(merged(USUAL, upstream), daemon)
             (self._folder / "tokens").write_text(_TOKENS)
-            file.write_text(json.dumps(config).replace("$folder", str(self._folder)))
+            file.write_text(json.dumps(self.with_folder(config)))
             env = environment(ANTHROPIC_API_KEY="sk-ant-test-0123456789")
             del env["SIDECARD_LISTEN__ADMIN"]
             process = await self._stack.enter_async_context(running(env, "--config", str(file)))
@@ -99,5 +108,9 @@ async def staged() -> AsyncIterator[Stage]:
     """Serve until the block ends."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sidecard-"))
+        for issuer, signed in _SIGNED.items():
+            issuing = Issuer(Path(folder), issuer)
+            for name in signed:
+                issuing.issue(name)
         simulator = await stack.enter_async_context(Simulator())
         yield Stage(simulator, Path(folder), stack)

@@ -7,6 +7,7 @@ import pytest
 
 from sidecard.core.errors import SidecardError
 from sidecard_client.errors import BY_REASON
+from tests.conformance import vectors
 from tests.conformance.vectors import ROOT
 
 FILES = {
@@ -24,6 +25,27 @@ def reasons(of: type[SidecardError] = SidecardError) -> Iterator[str]:
             yield from reasons(kind)
         else:
             yield re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
+
+
+def expected_errors(told: object) -> Iterator[str]:
+    """Yield the reason of each error that a part of the vectors expects."""
+    if isinstance(told, dict):
+        if "reason" in (error := told.get("error") or {}):
+            yield error["reason"]
+        told = list(told.values())
+    for part in told if isinstance(told, list | tuple) else ():
+        yield from expected_errors(part)
+
+
+def test_each_reason_has_a_vector() -> None:
+    """And so have those that no daemon says: that none is there, and gRPC's own."""
+    shown = {
+        reason
+        for vector in vectors.read()
+        for step in vector.calls
+        for reason in expected_errors(step.expect)
+    }
+    assert {*reasons(), "INTERNAL", "UNAVAILABLE"} - shown == set()
 
 
 @pytest.mark.parametrize("client", ["python", *FILES])

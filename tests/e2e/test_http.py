@@ -60,6 +60,44 @@ async def test_the_sdk_gets_a_stream() -> None:
         assert headers["x-sidecard-source"] == "UPSTREAM"
 
 
+async def test_tool_use_goes_round() -> None:
+    """The SDK's own loop calls the tool, gives its result back, and has the answer."""
+
+    @anthropic.beta_async_tool
+    async def weather(city: str) -> str:
+        """Tell the weather."""
+        return f"it rains in {city}"
+
+    hello: Any = {"role": "user", "content": "what does weather say?"}
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        running = client.beta.messages.tool_runner(
+            model=MODEL, max_tokens=500, tools=[weather], messages=[hello]
+        )
+        asks, answers = [message async for message in running]
+        assert [asks.stop_reason, answers.stop_reason] == ["tool_use", "end_turn"]
+        assert "it rains in" in str(answers.content)
+        assert sim.books.requests == 2
+
+
+async def test_thinking_is_streamed_with_its_signature() -> None:
+    """And is what the SDK can give back."""
+    thinking: Any = {"type": "enabled", "budget_tokens": 1_024}
+    asked = {**ASKED, "max_tokens": 3_000, "thinking": thinking}
+    async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:
+        async with client.messages.stream(**asked) as stream:
+            kinds = [event.type async for event in stream]
+            message = await stream.get_final_message()
+        assert {"thinking", "signature", "text"} <= set(kinds)
+        thought, _text = message.content
+        assert thought.type == "thinking"
+        assert thought.signature
+        turns = [*HELLO, {"role": "assistant", "content": message.content}, *HELLO]
+        again = await client.messages.create(**{**asked, "messages": turns})
+        assert again.stop_reason == "end_turn"
+        [_, given_back, _] = sim.books.received[-1].body["messages"]
+        assert given_back["content"][0]["signature"] == thought.signature
+
+
 async def test_tokens_are_counted() -> None:
     """As the upstream counts them."""
     async with Simulator() as sim, served(sim) as (_, base_url), sdk(base_url) as client:

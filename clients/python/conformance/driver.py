@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from sidecard.v1 import generation_pb2 as pb
 from sidecard.v1.stream_pb2 import StreamEvent
-from sidecard_client import AsyncClient, Client, Options, SidecardError
+from sidecard_client import AsyncClient, Client, Options, SidecardError, Tls
 from sidecard_client.progress import Progress
 
 Json = dict[str, Any]
@@ -109,7 +109,9 @@ def client_of(kind: type[_C], job: Json) -> _C:
     }
     if "client_timeout_s" in job:
         said["timeout_s"] = job["client_timeout_s"]
-    key = json.dumps(said)
+    key = json.dumps([said, job.get("tls")])
+    if "tls" in job:
+        said["tls"] = Tls(**job["tls"])
     if key not in CLIENTS:
         CLIENTS[key] = kind(**said)
     return cast("_C", CLIENTS[key])

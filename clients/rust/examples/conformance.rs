@@ -1,13 +1,13 @@
 //! The conformance driver of the Rust client: makes calls as it is told, and reports them.
 //! `clients/conformance/README.md` has the protocol.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use prost::Message;
 use serde_json::{Value, json};
 use sidecard_client::{
-    Client, Error, EventStream,
+    Client, Error, EventStream, Tls,
     v1::{GenerateRequest, stream_event::Event},
 };
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
@@ -26,9 +26,17 @@ type Clients = HashMap<String, Client>;
 
 async fn done(job: &Value, clients: &mut Clients) -> Result<Value, Box<dyn std::error::Error>> {
     let text = |key: &str| job[key].as_str().unwrap_or_default();
-    let at = Client::at(text("address"))?;
-    let mut client =
-        clients.entry(text("address").into()).or_insert(at).with_tenant(text("tenant"));
+    let file = |key: &str| job["tls"][key].as_str().map(PathBuf::from);
+    let at = match file("ca_file") {
+        None => Client::at(text("address"))?,
+        ca_file => {
+            let (cert_file, key_file) = (file("cert_file"), file("key_file"));
+            let tls = Tls { ca_file, cert_file, key_file, ..Tls::default() };
+            Client::encrypted(text("address"), &tls)?
+        }
+    };
+    let key = format!("{} {}", text("address"), job["tls"]);
+    let mut client = clients.entry(key).or_insert(at).with_tenant(text("tenant"));
     if let Some(token) = job["token"].as_str() {
         client = client.with_token(token);
     }

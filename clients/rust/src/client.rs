@@ -31,6 +31,9 @@ use crate::{
 /// Where the daemon serves unless it is told otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7411";
 
+/// What is longer is no limit.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 const LOOK: Duration = Duration::from_millis(50);
 
 type Stub = GenerationServiceClient<Channel>;
@@ -51,6 +54,13 @@ pub struct Client {
 /// Shown to the daemon, and in no `Debug`.
 #[derive(Clone)]
 struct Token(String);
+
+impl Token {
+    /// A file that holds it ends in a newline.
+    fn of(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,13 +105,13 @@ impl Client {
             wait_for_ready: Duration::ZERO,
             tenant: String::new(),
             request_id: String::new(),
-            token: Token(std::env::var("SIDECARD_TOKEN").unwrap_or_default()),
+            token: Token::of(&std::env::var("SIDECARD_TOKEN").unwrap_or_default()),
         })
     }
 
     /// Calls take at most so long. Without it, the daemon's own limit holds.
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), ..self.clone() }
+        Self { timeout: Some(timeout).filter(|given| *given < LONGEST), ..self.clone() }
     }
 
     /// Calls that don't say are for this tenant. Without it, for the daemon's `default`.
@@ -115,15 +125,16 @@ impl Client {
         Self { request_id: request_id.into(), ..self.clone() }
     }
 
-    /// Calls show this token to a daemon that wants one. Without it, `$SIDECARD_TOKEN`.
-    pub fn with_token(&self, token: impl Into<String>) -> Self {
-        Self { token: Token(token.into()), ..self.clone() }
+    /// Calls show this token to a daemon that wants one, without the blanks around it.
+    /// Without it, `$SIDECARD_TOKEN`.
+    pub fn with_token(&self, token: impl AsRef<str>) -> Self {
+        Self { token: Token::of(token.as_ref()), ..self.clone() }
     }
 
     /// The connection's first call waits so long for a daemon that is still starting,
     /// in addition to its timeout. Without it, not at all.
     pub fn with_wait_for_ready(&self, wait: Duration) -> Self {
-        Self { wait_for_ready: wait, ..self.clone() }
+        Self { wait_for_ready: wait.min(LONGEST), ..self.clone() }
     }
 
     /// The whole answer. Dropping the future cancels the call.
@@ -222,13 +233,12 @@ impl Call {
 
     fn request<I>(&self, message: I) -> Result<Request<I>, Error> {
         let mut request = Request::new(message);
-        let header = |what: &str, text: &str| {
-            text.parse().map_err(|_| {
-                let message = format!("the {what} has characters that no header can hold");
-                self.failure(&Status::new(Code::InvalidArgument, message))
-            })
+        let header = |field: &str, text: &str| {
+            let why = "has characters that no header can hold";
+            let plain = text.chars().all(|c| matches!(c, ' '..='~')).then(|| text.parse().ok());
+            plain.flatten().ok_or_else(|| Error::invalid(&self.request_id, field, why))
         };
-        request.metadata_mut().insert("x-request-id", header("request id", &self.request_id)?);
+        request.metadata_mut().insert("x-request-id", header("request_id", &self.request_id)?);
         if !self.token.0.is_empty() {
             let shown = header("token", &format!("Bearer {}", self.token.0))?;
             request.metadata_mut().insert("authorization", shown);
@@ -269,6 +279,7 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Reason;
 
     #[test]
     fn a_setting_holds_for_what_with_returned_alone() {
@@ -293,6 +304,8 @@ mod tests {
     async fn an_id_that_no_header_holds_is_the_callers_mistake() {
         let client = Client::at("127.0.0.1:1").unwrap().with_request_id("a\nb");
         let error = client.generate("x").await.expect_err("sent");
-        assert_eq!(error.code, Code::InvalidArgument);
+        assert_eq!((error.code, &error.reason), (Code::InvalidArgument, &Reason::InvalidCall));
+        let client = client.with_request_id("mine").with_timeout(Duration::MAX);
+        assert!(client.timeout.is_none());
     }
 }

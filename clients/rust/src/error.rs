@@ -187,6 +187,15 @@ impl Error {
         Self(Box::new(Facts::new(Code::Unavailable, &message, request_id)))
     }
 
+    /// It can't even be sent.
+    pub(crate) fn invalid(request_id: &str, field: &str, why: &str) -> Self {
+        let message = format!("{field}: {why}");
+        let mut facts = Facts::new(Code::InvalidArgument, &message, request_id);
+        facts.reason = Reason::InvalidCall;
+        facts.violations = vec![Violation { field: field.into(), description: why.into() }];
+        Self(Box::new(facts))
+    }
+
     /// The call's own time is over.
     pub(crate) fn late(request_id: &str) -> Self {
         let message = "the timeout passed before the answer was whole";
@@ -225,12 +234,11 @@ impl Facts {
     }
 }
 
-/// Whether it is the connection that failed, as where a daemon refuses the client's certificate:
-/// tonic then says that it doesn't know.
+/// Whether it is the connection that failed, as where a daemon refuses the client's certificate
+/// or is killed: tonic then says that it doesn't know. What a daemon says has no cause here.
 fn unreached(status: &Status) -> bool {
-    let broken = status.source().is_some_and(|cause| cause.is::<tonic::transport::Error>());
     matches!(status.code(), Code::Unavailable | Code::Cancelled)
-        || status.code() == Code::Unknown && broken
+        || status.code() == Code::Unknown && status.source().is_some()
 }
 
 /// `InvalidArgument` as INVALID_ARGUMENT.

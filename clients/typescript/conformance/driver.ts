@@ -3,9 +3,10 @@
  * clients/conformance/README.md has the protocol.
  */
 
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import { status } from "@grpc/grpc-js";
+import { credentials, status } from "@grpc/grpc-js";
 import {
   type CallOptions,
   Client,
@@ -22,6 +23,7 @@ interface Job {
   token?: string;
   client_timeout_s?: number;
   wait_for_ready_s?: number;
+  tls?: { ca_file: string; cert_file?: string; key_file?: string };
   method: string;
   request: string;
   request_id?: string;
@@ -35,8 +37,8 @@ const clients = new Map<string, Client>();
 
 /** The client that is told this, the same one each time. */
 function clientOf(job: Job): Client {
-  const { address, tenant, token, client_timeout_s, wait_for_ready_s } = job;
-  const key = JSON.stringify([address, tenant, token, client_timeout_s, wait_for_ready_s]);
+  const { address, tenant, token, client_timeout_s, wait_for_ready_s, tls } = job;
+  const key = JSON.stringify([address, tenant, token, client_timeout_s, wait_for_ready_s, tls]);
   const known = clients.get(key);
   if (known) return known;
   const client = new Client({
@@ -45,9 +47,20 @@ function clientOf(job: Job): Client {
     ...(job.token && { token: job.token }),
     ...(job.client_timeout_s && { timeoutMs: job.client_timeout_s * 1000 }),
     ...(job.wait_for_ready_s && { waitForReadyMs: job.wait_for_ready_s * 1000 }),
+    ...(tls && {
+      credentials: credentials.createSsl(
+        read(tls.ca_file),
+        read(tls.key_file),
+        read(tls.cert_file),
+      ),
+    }),
   });
   clients.set(key, client);
   return client;
+}
+
+function read(file: string | undefined): Buffer | null {
+  return file ? readFileSync(file) : null;
 }
 
 async function done(job: Job): Promise<Report> {

@@ -7,12 +7,14 @@ import {
   CountTokensRequestSchema,
   type GenerateResponse,
 } from "./contract/sidecard/v1/generation_pb.js";
-import { absent, typed } from "./errors.js";
+import { absent, invalid, typed } from "./errors.js";
 import { asked, type Question } from "./request.js";
 import * as service from "./service.js";
 import { isServiceError, Stream } from "./stream.js";
 
 export const DEFAULT_ADDRESS = "127.0.0.1:7411";
+
+const LOOK_MS = 50;
 
 const CHANNEL: grpc.ChannelOptions = {
   // The daemon has the limits, and names the field that is over one.
@@ -76,6 +78,7 @@ export class Client {
   readonly #options: ClientOptions;
   readonly #grpc: grpc.Client;
   #ready = false;
+  #closed = false;
 
   /** Throws for another kind of address. */
   constructor(options: ClientOptions = {}) {
@@ -125,6 +128,7 @@ export class Client {
 
   /** Closes the connection; running calls are cancelled. */
   close(): void {
+    this.#closed = true;
     this.#grpc.close();
   }
 
@@ -163,8 +167,12 @@ export class Client {
   #call(options: CallOptions): Call {
     const requestId = options.requestId || randomBytes(8).toString("hex");
     const metadata = new grpc.Metadata();
+    // A file that holds a token ends in a newline.
+    const token = (this.#options.token ?? process.env.SIDECARD_TOKEN ?? "").trim();
+    for (const [field, text] of Object.entries({ request_id: requestId, token })) {
+      if (/[^ -~]/.test(text)) throw invalid(field, requestId);
+    }
     metadata.set("x-request-id", requestId);
-    const token = this.#options.token ?? process.env.SIDECARD_TOKEN;
     if (token) metadata.set("authorization", `Bearer ${token}`);
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     return { address: this.address, requestId, metadata, timeoutMs, signal: options.signal };
@@ -175,13 +183,25 @@ export class Client {
     call.signal?.throwIfAborted();
     const waitMs = this.#options.waitForReadyMs ?? 0;
     if (waitMs > 0 && !this.#ready) {
-      const failed = await new Promise((resolve) => {
-        this.#grpc.waitForReady(Date.now() + waitMs, resolve);
-      });
-      call.signal?.throwIfAborted();
-      if (failed) throw absent(call, `waited ${waitMs / 1000} s`);
+      const until = Date.now() + waitMs;
+      // Look by look: grpc-js can't be told to stop waiting, and would hold up the process.
+      for (let failed = await this.#look(until); failed; failed = await this.#look(until)) {
+        call.signal?.throwIfAborted();
+        if (this.#closed) {
+          this.#grpc.close(); // To look has opened it again.
+          throw new Error("the client is closed");
+        }
+        if (Date.now() >= until) throw absent(call, `waited ${waitMs / 1000} s`);
+      }
       this.#ready = true;
+      call.signal?.throwIfAborted();
     }
     return call.timeoutMs === undefined ? {} : { deadline: Date.now() + call.timeoutMs };
+  }
+
+  /** Waits a moment for the daemon; an error if it isn't there by then. */
+  #look(until: number): Promise<Error | undefined> {
+    const by = Math.min(until, Date.now() + LOOK_MS);
+    return new Promise((resolve) => this.#grpc.waitForReady(by, resolve));
   }
 }

@@ -112,6 +112,16 @@ export function typed(
   return new SidecardError(status[code] ?? String(code), details, common);
 }
 
+/** The error for what can't even be sent. */
+export function invalid(field: string, requestId: string): SidecardError {
+  const description = "has characters that no header can hold";
+  return new SidecardError("INVALID_CALL", `${field}: ${description}`, {
+    code: status.INVALID_ARGUMENT,
+    requestId,
+    violations: [{ field, description }],
+  });
+}
+
 /** Says that no daemon answers, and how to have one. */
 export function absent(
   call: { address: string; requestId: string },

@@ -110,6 +110,16 @@ test("an aborted signal's reason is what is thrown", async () => {
   });
 });
 
+test("an aborted signal ends the wait for the daemon, too", async () => {
+  const early = new Client({ address: "127.0.0.1:1", waitForReadyMs: 600_000 });
+  const leaving = new AbortController();
+  setTimeout(() => leaving.abort(new Error("enough")), 50);
+  await assert.rejects(early.generate("x", { signal: leaving.signal }), /^Error: enough$/);
+  const waiting = early.generate("x");
+  early.close();
+  await assert.rejects(waiting, /closed/);
+});
+
 test("a deadline keeps what came", async () => {
   const answer = client.stream("ab", { timeoutMs: 50 });
   const reading = (async () => {

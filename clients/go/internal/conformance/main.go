@@ -5,6 +5,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"log"
@@ -24,6 +26,13 @@ type settings struct {
 	Token        string  `json:"token"`
 	Timeout      float64 `json:"client_timeout_s"`
 	WaitForReady float64 `json:"wait_for_ready_s"`
+	TLS          files   `json:"tls"`
+}
+
+type files struct {
+	CA   string `json:"ca_file"`
+	Cert string `json:"cert_file"`
+	Key  string `json:"key_file"`
 }
 
 type job struct {
@@ -69,7 +78,12 @@ func told(how settings) (*sidecard.Client, error) {
 	if client := clients[how]; client != nil {
 		return client, nil
 	}
+	config, err := how.TLS.config()
+	if err != nil {
+		return nil, err
+	}
 	client, err := sidecard.New(sidecard.Options{
+		TLS:          config,
 		Address:      how.Address,
 		Tenant:       how.Tenant,
 		Token:        how.Token,
@@ -78,6 +92,27 @@ func told(how settings) (*sidecard.Client, error) {
 	})
 	clients[how] = client
 	return client, err
+}
+
+// config returns what those files say; nil for none.
+func (f files) config() (*tls.Config, error) {
+	if f == (files{}) {
+		return nil, nil
+	}
+	issuers, err := os.ReadFile(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	config.RootCAs.AppendCertsFromPEM(issuers)
+	if f.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -62,9 +62,11 @@ class Client(Caller):
     def _ready(self, question: Question) -> GenerationServiceStub:
         """Return the stub, at the first call once the daemon takes connections."""
         if self._wait_for_ready_s:
+            ready = grpc.channel_ready_future(self._channel)
             try:
-                grpc.channel_ready_future(self._channel).result(self._wait_for_ready_s)
+                ready.result(self._wait_for_ready_s)
             except grpc.FutureTimeoutError:
+                ready.cancel()  # Or a thread would wait on.
                 raise question.unready(self._wait_for_ready_s) from None
             self._wait_for_ready_s = 0
         return self._stub

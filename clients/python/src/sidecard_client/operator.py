@@ -29,7 +29,7 @@ class Operator(Caller):
 
     def __init__(self, address: str | None = None, *, token: str, tls: Tls | None = None) -> None:
         super().__init__(address, timeout_s=_TIMEOUT_S, tls=tls)
-        self._token = token
+        self._token = token.strip()
         if (secured := self._secured()) is None:
             self._channel = grpc.insecure_channel(self.address, OPTIONS)
         else:

@@ -6,7 +6,8 @@ OPTIONS: Final = (
     # The daemon has the limits, and names the field that is over one.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # The daemon is beside us: no proxy leads there, and no DNS record configures it.
+    # Trying again is the daemon's work; no proxy leads there, and no DNS record configures it.
+    ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
     ("grpc.service_config_disable_resolution", 1),
     # It is back within a second of a restart; gRPC would wait up to two minutes.

@@ -11,7 +11,7 @@ import grpc
 from sidecard.v1.content_pb2 import ContentBlock
 from sidecard.v1.generation_pb2 import GenerateResponse, StreamGenerateResponse
 from sidecard.v1.stream_pb2 import StreamEvent
-from sidecard_client.errors import UpstreamInterrupted
+from sidecard_client.errors import SidecardError, UpstreamInterrupted
 from sidecard_client.reply import Reply
 from sidecard_client.request import Question
 
@@ -110,6 +110,9 @@ class Progress:
         except grpc.RpcError as error:
             self._error = self._error or self._question.error(error, self.text)
             raise self._error from error
+        except SidecardError as error:
+            self._error = self._error or error
+            raise
 
     def _leave(self) -> None:
         """End the stream where it is; one that has ended stays as it ended."""

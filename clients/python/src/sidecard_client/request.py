@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 import grpc
 
 from sidecard.v1 import content_pb2, generation_pb2
-from sidecard_client.errors import SidecardError, Unavailable
+from sidecard_client.errors import InvalidCall, SidecardError, Unavailable, Violation
 from sidecard_client.options import OPTIONS
 from sidecard_client.status import absent, typed
 from sidecard_client.tls import Secured, Tls, from_environment, secured
@@ -66,6 +66,9 @@ class Question:
 
     def send(self, method: Callable[..., _T], request: object = None) -> _T:
         """Start the RPC of a stub, of either of gRPC's APIs."""
+        for name, text in (("request_id", self.request_id), ("token", self.token)):
+            if not (text.isascii() and text.isprintable()):
+                raise self.invalid(name, "has characters that no header can hold")
         metadata = [("x-request-id", self.request_id)]
         if self.token:
             metadata.append(("authorization", f"Bearer {self.token}"))
@@ -79,6 +82,12 @@ class Question:
         """Return the error for a daemon that didn't take connections in time."""
         details = f"waited {waited_s:g} s"
         return Unavailable(absent(self.address, details), request_id=self.request_id)
+
+    def invalid(self, name: str, why: str) -> SidecardError:
+        """Return the error for what can't even be sent."""
+        wrong = (Violation(name, why),)
+        code, about = grpc.StatusCode.INVALID_ARGUMENT, self.request_id
+        return InvalidCall(f"{name}: {why}", code=code, request_id=about, violations=wrong)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -125,7 +134,8 @@ class Caller:
         self.timeout_s = timeout_s
         self.tenant = tenant
         self._credentials = credentials
-        self._token = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
+        given = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
+        self._token = given.strip()  # A file that holds it ends in a newline.
         self._wait_for_ready_s = wait_for_ready_s
 
     def _secured(self) -> Secured | None:

@@ -44,6 +44,13 @@ final class Call {
     return Failure.of(error, address, requestId, partialText);
   }
 
+  /** Throws for what can't be sent; grpc-java would leave it out, or send something else. */
+  void check(String field, String text) {
+    if (!text.chars().allMatch(c -> c >= ' ' && c <= '~')) {
+      throw Failure.invalid(requestId, field, "has characters that no header can hold");
+    }
+  }
+
   SidecardException absent(String details) {
     return Failure.absent(address, requestId, details);
   }

@@ -7,8 +7,9 @@ import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.grpc.ManagedChannelRegistry;
 import java.time.Duration;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
 /** The one connection of a client, to a daemon that is beside it and dependable by itself. */
@@ -91,12 +92,18 @@ final class Connection {
     return ready;
   }
 
-  /** As {@link #ready}, for a caller that blocks. */
+  /** As {@link #ready}, for a caller that blocks. An interrupted thread leaves. */
   void awaitReady(Call call) {
     try {
-      ready(call).join();
-    } catch (CompletionException error) {
-      throw error.getCause() instanceof SidecardException absent ? absent : error;
+      ready(call).get();
+    } catch (ExecutionException error) {
+      throw error.getCause() instanceof SidecardException absent
+          ? absent
+          : new IllegalStateException(error);
+    } catch (InterruptedException interrupted) {
+      call.cancel();
+      Thread.currentThread().interrupt();
+      throw new CancellationException("interrupted while waiting for the daemon");
     }
   }
 
@@ -106,9 +113,11 @@ final class Connection {
 
   private void look(Call call, CompletableFuture<Void> ready, long until) {
     ConnectivityState state = channel.getState(true);
-    if (state == ConnectivityState.READY || call.isCancelled()) {
+    if (state == ConnectivityState.READY) {
       wait = Duration.ZERO;
       ready.complete(null);
+    } else if (call.isCancelled()) {
+      ready.complete(null); // Nobody waits any longer.
     } else if (System.nanoTime() > until || state == ConnectivityState.SHUTDOWN) {
       ready.completeExceptionally(call.absent("waited " + wait.toMillis() / 1000.0 + " s"));
     } else {

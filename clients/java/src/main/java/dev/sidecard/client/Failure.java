@@ -48,6 +48,15 @@ final class Failure {
     return new Failure(address, requestId).exception(Status.Code.UNAVAILABLE, details, "", null);
   }
 
+  /** It can't even be sent. */
+  static SidecardException invalid(String requestId, String field, String description) {
+    Failure failure = new Failure("", requestId);
+    failure.reason = Reason.INVALID_CALL.name();
+    failure.violations.add(new Violation(field, description));
+    String details = field + ": " + description;
+    return failure.exception(Status.Code.INVALID_ARGUMENT, details, "", null);
+  }
+
   /** gRPC's OK came before the answer was whole. */
   static SidecardException cutOff(String requestId, String partialText) {
     Failure failure = new Failure("", requestId);

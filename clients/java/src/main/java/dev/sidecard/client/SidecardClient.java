@@ -34,6 +34,9 @@ public final class SidecardClient implements AutoCloseable {
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
+  /** What is longer is no limit. */
+  private static final Duration LONGEST = Duration.ofDays(365);
+
   private final Connection connection;
   private final Duration timeout;
   private final String tenant;
@@ -78,9 +81,9 @@ public final class SidecardClient implements AutoCloseable {
   }
 
   private static SidecardClient over(String address, Tls tls) {
-    String token = System.getenv("SIDECARD_TOKEN");
+    String token = Objects.requireNonNullElse(System.getenv("SIDECARD_TOKEN"), "");
     Connection connection = new Connection(address, tls);
-    return new SidecardClient(connection, null, "", "", token == null ? "" : token);
+    return new SidecardClient(connection, null, "", "", token.strip());
   }
 
   /** Calls take at most so long. Without it, the daemon's own limit holds. */
@@ -100,9 +103,12 @@ public final class SidecardClient implements AutoCloseable {
     return new SidecardClient(connection, timeout, tenant, requestId, token);
   }
 
-  /** Calls show this token to a daemon that wants one. Without it, $SIDECARD_TOKEN. */
+  /**
+   * Calls show this token to a daemon that wants one, without the blanks around it. Without it,
+   * $SIDECARD_TOKEN.
+   */
   public SidecardClient withToken(String token) {
-    return new SidecardClient(connection, timeout, tenant, requestId, token);
+    return new SidecardClient(connection, timeout, tenant, requestId, token.strip());
   }
 
   /**
@@ -175,8 +181,12 @@ public final class SidecardClient implements AutoCloseable {
               if (absent != null) {
                 answer.completeExceptionally(absent);
               } else if (!answer.isDone()) {
-                ClientCall<I, O> begun = call.begun(started(method, call));
-                ClientCalls.asyncUnaryCall(begun, request, new Answer<>(call, answer));
+                try {
+                  ClientCall<I, O> begun = call.begun(started(method, call));
+                  ClientCalls.asyncUnaryCall(begun, request, new Answer<>(call, answer));
+                } catch (RuntimeException unsent) {
+                  answer.completeExceptionally(unsent);
+                }
               }
             });
     answer.whenComplete(
@@ -214,9 +224,11 @@ public final class SidecardClient implements AutoCloseable {
 
   private <I, O> ClientCall<I, O> started(MethodDescriptor<I, O> method, Call call) {
     CallOptions options = CallOptions.DEFAULT;
-    if (timeout != null) {
+    if (timeout != null && timeout.compareTo(LONGEST) < 0) {
       options = options.withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
     }
+    call.check("request_id", call.requestId());
+    call.check("token", token);
     Metadata metadata = new Metadata();
     metadata.put(REQUEST_ID, call.requestId());
     if (!token.isEmpty()) {

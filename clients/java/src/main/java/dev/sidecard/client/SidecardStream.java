@@ -115,7 +115,8 @@ public final class SidecardStream implements Iterable<StreamEvent>, AutoCloseabl
         response = progress.whole(last);
       }
     } catch (StatusRuntimeException error) {
-      throw remember(closed ? cancelled(error) : call.failure(error, text()));
+      boolean left = closed || Thread.currentThread().isInterrupted();
+      throw remember(left ? cancelled(error) : call.failure(error, text()));
     } catch (SidecardException | CancellationException error) {
       throw remember(error);
     }
@@ -132,7 +133,8 @@ public final class SidecardStream implements Iterable<StreamEvent>, AutoCloseabl
   }
 
   private static RuntimeException cancelled(StatusRuntimeException error) {
-    CancellationException left = new CancellationException("the stream was closed");
+    CancellationException left =
+        new CancellationException("the stream was closed, or its reader interrupted");
     left.initCause(error);
     return left;
   }

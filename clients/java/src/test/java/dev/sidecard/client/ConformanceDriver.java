@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Base64;
 import java.util.HashMap;
@@ -48,7 +49,7 @@ final class ConformanceDriver {
         GenerateRequest.parseFrom(Base64.getDecoder().decode(job.get("request").getAsString()));
     String address = job.get("address").getAsString();
     SidecardClient client =
-        told(CLIENTS.computeIfAbsent(address, SidecardClient::create), job);
+        told(CLIENTS.computeIfAbsent(address + job.get("tls"), key -> connected(address, job)), job);
     JsonObject leave = job.has("leave") ? job.getAsJsonObject("leave") : new JsonObject();
     if (job.get("method").getAsString().equals("stream")) {
       return streamed(client.stream(request), leave);
@@ -70,6 +71,21 @@ final class ConformanceDriver {
       end(report, error);
     }
     return report;
+  }
+
+  private static SidecardClient connected(String address, JsonObject job) {
+    if (!job.has("tls")) {
+      return SidecardClient.create(address);
+    }
+    JsonObject files = job.getAsJsonObject("tls");
+    Tls tls = Tls.trusting(Path.of(files.get("ca_file").getAsString()));
+    if (files.has("cert_file")) {
+      tls =
+          tls.showing(
+              Path.of(files.get("cert_file").getAsString()),
+              Path.of(files.get("key_file").getAsString()));
+    }
+    return SidecardClient.create(address, tls);
   }
 
   private static SidecardClient told(SidecardClient client, JsonObject job) {

@@ -115,6 +115,60 @@ class SidecardClientTest {
   }
 
   @Test
+  void interruptingTheReaderOfAStreamCancelsTheCall() throws InterruptedException {
+    SidecardStream stream = client.stream("ab");
+    assertThrows(
+        CancellationException.class,
+        () -> {
+          for (StreamEvent event : stream) {
+            if (event.getTextDelta().equals("b")) {
+              Thread.currentThread().interrupt();
+            }
+          }
+        });
+    assertTrue(Thread.interrupted(), "the thread is told, too");
+    assertTrue(left.await(5, TimeUnit.SECONDS));
+  }
+
+  @Test
+  void interruptingTheThreadEndsTheWaitForTheDaemon() {
+    try (SidecardClient early = SidecardClient.create("127.0.0.1:1")) {
+      early.withWaitForReady(Duration.ofMinutes(10));
+      for (boolean streamed : List.of(false, true)) {
+        Thread.currentThread().interrupt();
+        assertThrows(
+            CancellationException.class,
+            () -> {
+              if (streamed) {
+                early.stream("x").pieces().forEach(piece -> {});
+              } else {
+                early.generate("x");
+              }
+            });
+        assertTrue(Thread.interrupted());
+      }
+    }
+  }
+
+  @Test
+  void whoLeavesTheWaitForTheDaemonEndsNobodyElses() throws Exception {
+    try (SidecardClient early = SidecardClient.create("127.0.0.1:1")) {
+      early.withWaitForReady(Duration.ofMillis(400));
+      early.generateAsync(Messages.prompt("x")).cancel(true);
+      Thread.sleep(150);
+      SidecardException error =
+          assertThrows(SidecardException.class, () -> early.generate("x"));
+      assertTrue(error.details().contains("waited 0.4 s"), error.details());
+    }
+  }
+
+  @Test
+  void aTimeoutBeyondAllMeasureIsNone() {
+    SidecardClient patient = client.withTimeout(Duration.ofSeconds(Long.MAX_VALUE));
+    assertEquals("x", patient.generate("x").getText());
+  }
+
+  @Test
   void cancellingTheFutureCancelsTheCall() throws InterruptedException {
     CompletableFuture<GenerateResponse> answer = client.generateAsync(Messages.prompt("wait"));
     assertEquals("x", client.generate("x").getText());
