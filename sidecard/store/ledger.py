@@ -35,7 +35,8 @@ from sidecard.store.ledger_keeper import LedgerKeeper, LedgerPace
 from sidecard.store.place import Place
 from sidecard.store.trees import Foreign
 
-_PATIENCE_S: Final = 1.0
+_PATIENCE_S: Final = 5.0
+"""How long an attempt waits for the disk: a busy one takes seconds now and then, and comes back."""
 _CLOSE_S: Final = 5.0
 
 
