@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -167,29 +166,6 @@ def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
     file.take_over(1_001)
     assert file.left_open() == (0, 0)
     file.close()
-
-
-async def test_a_slow_disk_is_waited_for_and_a_stuck_one_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What comes in time is as good as ever; after that nothing was spent, and it says why."""
-    stuck = threading.Event()
-    commit = LedgerFile.commit
-
-    def slowly(file: LedgerFile, batch: Batch) -> None:
-        if batch.waiters:
-            stuck.wait(10)
-        commit(file, batch)
-
-    monkeypatch.setattr(LedgerFile, "commit", slowly)
-    async with opened(tmp_path) as kept:
-        asyncio.get_running_loop().call_later(0.2, stuck.set)
-        await kept.book.reserved(holding(1, 50))
-        stuck.clear()
-        monkeypatch.setattr("sidecard.store.ledger._PATIENCE_S", 0.1)
-        with pytest.raises(LedgerFailed, match=r"the disk takes longer than 0\.1 s"):
-            await kept.book.reserved(holding(2, 50))
-        stuck.set()
 
 
 async def test_a_long_sum_holds_up_no_reservation(
