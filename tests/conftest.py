@@ -1,6 +1,7 @@
 """What every test runs under: uvloop, reproducible properties, and no task left behind."""
 
 import asyncio
+import gc
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,9 @@ import hypothesis
 import pytest
 import pytest_asyncio
 import uvloop
+
+# Nor does the collector run there: what it finds of gRPC's waits for threads that aren't there.
+os.register_at_fork(before=gc.disable, after_in_parent=gc.enable)
 
 # A busy machine is slow by turns, so that pytest's limit for a whole test is the only one.
 hypothesis.settings.register_profile("local", deadline=None)

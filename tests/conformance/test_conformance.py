@@ -1,6 +1,5 @@
 """Python's two clients keep every promise that a client of any language has to keep."""
 
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -25,8 +24,6 @@ async def player(request: pytest.FixtureRequest) -> AsyncIterator[Player]:
     """Run each client's driver, before a simulator and daemons of its own."""
     async with driving(request.param) as driver, staged() as stage:
         yield partial(play, driver=driver, stage=stage)
-    # gRPC's leftovers go now: collected in a process that a later test forks, they would hang it.
-    gc.collect()
 
 
 @pytest.mark.asyncio(loop_scope=MODULE)
