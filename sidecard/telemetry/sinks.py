@@ -21,10 +21,11 @@ def _each(_call: Call, _head: Head, _outcome: Outcome) -> HitSink | None:
 
 
 class Calls:
-    """A `CallSink` that tells others, in their order."""
+    """A `CallSink` that tells others, in their order, a little later: when callers have theirs."""
 
     def __init__(self, later: Later) -> None:
         self._later = later
+        self._gather = later.to(self._tell)
         self._sinks: tuple[CallSink, ...] = ()
         self._alike: tuple[Alike, ...] = ()
 
@@ -34,7 +35,10 @@ class Calls:
         self._alike = (*self._alike, alike)
 
     def __call__(self, call: Call, head: Head | None, outcome: Outcome, *, began: float) -> None:
-        """Tell all of them."""
+        """Have all of them told."""
+        self._gather(call, head, outcome, began)
+
+    def _tell(self, call: Call, head: Head | None, outcome: Outcome, began: float) -> None:
         for sink in self._sinks:
             try:
                 sink(call, head, outcome, began=began)

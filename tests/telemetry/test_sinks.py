@@ -37,12 +37,14 @@ def fails(*_: object, **__: object) -> None:
 def test_all_are_told() -> None:
     """Those that were there from the beginning, and those that came later."""
     first, later = Kept(), Kept()
-    calls, notes = Calls(Later(ManualClock())), Notes(first.note)
+    behind = Later(ManualClock())
+    calls, notes = Calls(behind), Notes(first.note)
     calls.add(first.call)
     calls.add(later.call)
     notes.add(later.note)
     calls(a_call(), HEAD, DONE, began=1.0)
     notes(NOTE)
+    behind.flush()
     assert (first.calls, later.calls) == ([1.0], [1.0])
     assert (first.notes, later.notes) == ([NOTE], [NOTE])
 
@@ -50,10 +52,12 @@ def test_all_are_told() -> None:
 def test_a_bug_in_one_is_no_matter_for_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """Nor for the call: nothing is raised, and the log has the traceback."""
     kept = Kept()
-    calls = Calls(Later(ManualClock()))
+    behind = Later(ManualClock())
+    calls = Calls(behind)
     calls.add(fails)
     calls.add(kept.call)
     calls(a_call(), HEAD, DONE, began=1.0)
+    behind.flush()
     Notes(fails, kept.note)(NOTE)
     assert (kept.calls, kept.notes) == ([1.0], [NOTE])
     assert [record.message for record in caplog.records] == [
