@@ -82,7 +82,8 @@ def making(kind: str) -> Iterator[None]:
 class Trail:
     """The attempts of one call. Shared by the call's copies, within one event loop.
 
-    `queued_s` is how long the call waited for its permit; `waits` while it does.
+    `queued_s` is how long the call waited for its permit;
+    `waits` while it does, or for a target's rate.
     `charged_nano_usd` is what its attempts cost so far, or may cost at most.
     `answer` is what the caller was shown, or is being shown, where somebody wants to log it.
     `trace` is what the call belongs to, None where nobody wants to know.

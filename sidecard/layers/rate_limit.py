@@ -94,7 +94,11 @@ class RateLimit:
         turn: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         tell = partial(_tell, turn, gate)
         ticket = Ticket(need, until, tell, tenant=call.tenant, urgent=urgent)
-        answer = await self._wait(call.target.name, gate, ticket, turn)
+        call.trail.waits = True  # Who joins it meanwhile may have it wait among the urgent.
+        try:
+            answer = await self._wait(call.target.name, gate, ticket, turn)
+        finally:
+            call.trail.waits = False
         if isinstance(answer, float):
             raise self._refusal(call, gate, need, answer)
         if (now := self._clock.now()) >= call.deadline:  # Whoever cancels at it is as late.

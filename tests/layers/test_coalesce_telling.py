@@ -12,7 +12,10 @@ from sidecard.core.fold import fold
 from sidecard.core.reply import Reply, Source
 from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
+from sidecard.layers.rate_limit import RateLimit
 from sidecard.policy.admission import AdmissionPolicy
+from sidecard.policy.gate import Gate, LimitsPolicy
+from sidecard.policy.need import Need
 from tests.support.script import OPENING, WHOLE, a_call
 from tests.support.stage import Stage, asked, settle, staged, told
 
@@ -187,6 +190,35 @@ async def test_the_urgent_do_not_wait_in_the_line_of_the_others() -> None:
     sources = [(await task).head.source for task in tasks]
     assert [at for at, source in enumerate(sources) if source is Source.COALESCED] == [4, 5]
     assert (coalesce.flights, admit.bulkheads()[""].in_flight) == (0, 0)
+
+
+async def test_nor_in_the_line_for_a_target_s_rate() -> None:
+    """There, too, a call takes its place anew when somebody joins it who is in a hurry."""
+    stage = Stage()
+    gate = Gate(LimitsPolicy(requests_per_minute=6, max_wait_s=100))
+    gate.take(Need(6), stage.clock.now())
+    notes: list[object] = []
+    limit = RateLimit(stage, gate_of=lambda _: gate, notes=notes.append, clock=stage.clock)
+    coalesce = Coalesce(limit, clock=stage.clock)
+    tasks = [
+        await _ask(coalesce, tokens, priority)
+        for tokens, priority in (
+            (1, Priority.BATCH),
+            (2, Priority.BATCH),
+            (3, Priority.INTERACTIVE),
+            (2, Priority.INTERACTIVE),
+        )
+    ]
+    for _ in range(3):
+        stage.clock.advance(10)
+        await settle()
+    assert [act.call.parameters["max_tokens"] for act in stage.acts] == [3, 2, 1]
+    for act in stage.acts:
+        act.send(*WHOLE, last=True)
+    for task in tasks:
+        await (await task).message()
+    await settle()
+    assert (len(stage.acts), coalesce.flights, stage.clock.timers) == (3, 0, 0)
 
 
 async def test_who_leaves_while_a_call_turns_urgent_is_gone() -> None:
