@@ -215,8 +215,10 @@ async def serve(
 
         async with reloader:
             started = partial(_announce, config, fronts, facts)
-            grace_s = config.listen.grace_s
-            return await lifecycle.run(fronts.grpc, *others, grace_s=grace_s, started=started)
+            grace_s, drained = config.listen.grace_s, running.later.flush
+            return await lifecycle.run(
+                fronts.grpc, *others, grace_s=grace_s, started=started, drained=drained
+            )
 
 
 def _announce(config: Config, fronts: Fronts, facts: dict[str, str]) -> None:

@@ -50,10 +50,11 @@ async def run(
     *others: Stoppable,
     grace_s: float,
     started: Callable[[], None],
+    drained: Callable[[], None],
 ) -> int:
     """Serve until a signal and drain; return the exit status.
 
-    `others` serve already, and are drained with it.
+    `others` serve already, and are drained with it. `drained` is called when no call runs any more.
 
     0 when every running call had its time; 128 + the signal when a second one cut that short.
     Raises `AddressError` when there is nowhere to listen.
@@ -68,6 +69,7 @@ async def run(
         await asyncio.wait((draining, cut_short), return_when=asyncio.FIRST_COMPLETED)
         if draining.done():
             cut_short.cancel()
+            drained()
             _log.info("stopped")
             return 0
         _log.warning("stopped at once, on a second signal")

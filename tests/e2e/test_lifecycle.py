@@ -41,6 +41,8 @@ async def test_a_stream_finishes_after_sigterm() -> None:
             assert streamed.whole
         assert await daemon.ended() == 0
         await daemon.logged("stopped")
+        events = [line["event"] for line in daemon.lines]
+        assert events[-2:] == ["call", "stopped"]  # Nothing is told after the last word.
 
 
 def _watch(channel: grpc.aio.Channel) -> AsyncIterator[HealthCheckResponse]:
