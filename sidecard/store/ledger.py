@@ -44,8 +44,8 @@ class DiskBook:
     """A `Book` in a folder of its own, which it makes. Made and used in one event loop.
 
     `merge` is called with what is found, once, and later with nothing, when all is to be restated.
-    What was used is kept for `keep_usage_s` seconds. A write that takes longer than a second
-    has failed, for those who wait.
+    What was used is kept for `keep_usage_s` seconds. A write that takes longer than
+    `_PATIENCE_S` has failed, for those who wait.
     """
 
     def __init__(
@@ -91,11 +91,15 @@ class DiskBook:
         return self._keeper.left_open
 
     async def release_left(self, give_back: GiveBack) -> LeftOpen:
-        """Have the file forget it first: killed in between, it stays spent."""
+        """Return when it is on disk; the file forgets it first: killed in between, it stays spent.
+
+        Raises `LedgerFailed`; where only the second half failed, the next restatement has it.
+        """
         taken = await asyncio.wrap_future(self._desk.ask(self._keeper.release_left))
         holdings: list[Holding] = taken
         balances = give_back([amount for holding in holdings for amount in holding.amounts])
         self._desk.close(0, balances, None, self._clock.wall())
+        await self.flush()
         return LeftOpen(len(holdings), sum([holding.used.nano_usd for holding in holdings]))
 
     async def reserved(self, holding: Holding) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +53,7 @@ def holding(number: int, amount: int = 100, whose: str = "acme") -> Holding:
 class Kept:
     """A book, what its merges were given, and what it said; `all` is what memory knows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pace: LedgerPace = QUICK) -> None:
         self.folder = folder
         self.found: list[list[Balance]] = []
         self.all: list[Balance] = []
@@ -62,7 +64,7 @@ class Kept:
             clock=SystemClock(),
             say=self.said.append,
             keep_usage_s=1e9,
-            pace=QUICK,
+            pace=pace,
         )
 
     def _merge(self, kept: Sequence[Balance]) -> Iterable[Balance]:
@@ -81,9 +83,9 @@ class Kept:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Kept]:
+async def opened(folder: Path, pace: LedgerPace = QUICK) -> AsyncIterator[Kept]:
     """Open a book, and close it at the end."""
-    kept = Kept(folder)
+    kept = Kept(folder, pace)
     try:
         await kept.until(lambda: kept.book.why != "it is being opened")
         yield kept
@@ -154,6 +156,18 @@ async def test_what_was_left_open_can_be_released(tmp_path: Path) -> None:
             ("acme", 1, 0, 7)
         ]
     assert await spent(tmp_path) == {"acme": 0, "other": 0}
+
+
+async def test_what_was_released_is_on_disk_when_that_is_said(tmp_path: Path) -> None:
+    """A process that is killed right after it takes none of it back."""
+    async with opened(tmp_path) as kept:
+        await kept.book.reserved(holding(1, 50))
+    copy = tmp_path / "copy"
+    async with opened(tmp_path, replace(QUICK, gather_s=60)) as kept:
+        released = [balance(0)]
+        assert await kept.book.release_left(lambda _: released) == (1, 50)
+        shutil.copytree(tmp_path, copy)
+    assert await spent(copy) == {"acme": 0}
 
 
 def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
