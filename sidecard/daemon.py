@@ -23,7 +23,14 @@ from sidecard.fronts import Behind, Fronts
 from sidecard.layers.admit import Admit
 from sidecard.layers.coalesce import Coalesce
 from sidecard.layers.shortcut import Shortcut
-from sidecard.opening import keeps_expired_s, open_book, open_spans, open_store, open_transport
+from sidecard.opening import (
+    keeps_expired_s,
+    open_book,
+    open_spans,
+    open_store,
+    open_transport,
+    tell_of_memory,
+)
 from sidecard.reloading import Reloader
 from sidecard.server import lifecycle
 from sidecard.server.admin_service import Reload
@@ -137,7 +144,7 @@ class Running:
 
     def told(self, fronts: Fronts) -> Told:
         """Return what the admin server tells."""
-        book, server = self.state.book, fronts.grpc
+        server = fronts.grpc
 
         def found() -> JsonObject:
             uptime_s = self.state.clock.now() - self._began
@@ -149,8 +156,7 @@ class Running:
             self.later.flush()
             return self.metrics.page(accept)
 
-        usage = book.usage if book else None
-        return Told(found, page, lambda: server.unready, usage)
+        return Told(found, page, lambda: server.unready, self.state.book.usage)
 
     def _parts(self) -> tuple[State, Admit, Coalesce, Reloads]:
         return self.state, self.stack.admit, self.stack.coalesce, self._reloads
@@ -187,15 +193,13 @@ async def serve(
         state = State(config, notes=notes, clock=clock, store=store, origin=_origin(config, means))
         opening = open_book(config, state.ledger, notes=notes, clock=clock)
         state.book = await closing.enter_async_context(opening)
+        tell_of_memory(config)
         reloads = Reloads(plan.loaded.sha256, clock.wall())
         running = Running(config, transport, state, notes=notes, as_json=as_json, reloads=reloads)
 
         async def adopt(wanted: Config) -> None:
-            if running.state.book is None:
-                # The first budgets there are find what an earlier daemon spent of them.
-                opening = open_book(wanted, state.ledger, notes=notes, clock=clock)
-                running.state.book = book = await closing.enter_async_context(opening)
-                told.usage = book.usage if book else None
+            if not running.state.ledger.budgets:
+                tell_of_memory(wanted)
             running.configure(wanted, fronts)
 
         reloader = Reloader(again, plan, adopt=adopt, clock=clock, reloads=reloads)

@@ -18,6 +18,7 @@ from sidecard.core.ledger import Balance, Book, LedgerFailed, LedgerNote
 from sidecard.core.ports import NoteSink
 from sidecard.core.store import Store, StoreNote
 from sidecard.policy.ledger import Ledger
+from sidecard.store.ledger_memory import MemoryBook
 from sidecard.store.memory import MemoryStore
 from sidecard.telemetry.content import Content
 from sidecard.telemetry.sinks import Calls
@@ -111,24 +112,18 @@ async def open_store(config: Config, *, notes: NoteSink, clock: Clock) -> AsyncI
 @asynccontextmanager
 async def open_book(
     config: Config, ledger: Ledger, *, notes: NoteSink, clock: Clock
-) -> AsyncIterator[Book | None]:
+) -> AsyncIterator[Book]:
     """Open the ledger's book, on disk where there is a `data_dir`, and close it at the end.
 
-    There is none without budgets. A disk that can't be used is said, and what becomes of calls
-    then is configured.
+    A disk that can't be used is said, and what becomes then of calls that budgets count
+    is configured.
     """
-    if not config.budgets.limits:
-        yield None
+    if config.data_dir is None:
+        yield MemoryBook(clock)
         return
     # As above: lmdb, and all that goes with it.
     from sidecard.store.ledger import DiskBook  # noqa: PLC0415
-    from sidecard.store.ledger_memory import MemoryBook  # noqa: PLC0415
 
-    if config.data_dir is None:
-        why = "with a data_dir, what was spent would outlive the daemon"
-        _log.warning("budgets are kept in memory", extra={"why": why})
-        yield MemoryBook(clock)
-        return
     loop = asyncio.get_running_loop()
 
     def say(note: LedgerNote) -> None:
@@ -148,11 +143,19 @@ async def open_book(
     )
     try:
         # Nobody is to be refused because a file is just being opened.
-        with contextlib.suppress(LedgerFailed, TimeoutError):
-            await asyncio.wait_for(book.flush(), _OPEN_S)
+        if config.budgets.limits:
+            with contextlib.suppress(LedgerFailed, TimeoutError):
+                await asyncio.wait_for(book.flush(), _OPEN_S)
         yield book
     finally:
         await book.aclose()
+
+
+def tell_of_memory(config: Config) -> None:
+    """Say so where budgets begin anew with each process."""
+    if config.budgets.limits and config.data_dir is None:
+        why = "with a data_dir, what was spent would outlive the daemon"
+        _log.warning("budgets are kept in memory", extra={"why": why})
 
 
 def _cipher(file: str | None) -> "Cipher | None":

@@ -44,6 +44,7 @@ from sidecard.policy.retry_budget import RetryBudget
 from sidecard.policy.structured import StructuredPolicy
 from sidecard.policy.worst_case import worst_case, worst_of_cut
 from sidecard.schema.checker import Checker
+from sidecard.store.ledger_memory import MemoryBook
 from sidecard.store.memory import MemoryStore
 from sidecard.upstream.handler import Limits
 
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 class State:
     """Breakers, gates, latencies and policies by name, and the one retry budget.
 
-    `book` is where the ledger is kept, None for nowhere.
+    `book` is where the ledger is kept.
     `origin` names the upstream: what one answered isn't taken for another's.
     `before` is the state under the configuration before, which this one goes on with: both share
     what was learned, so that a call that still runs under the one counts in the other.
@@ -95,7 +96,7 @@ class State:
             budgets_of(config), crossed=self._crossed, counts_unpriced=self.counts_unpriced
         )
         self.closed = config.budgets.on_ledger_failure == "closed"
-        self.book: Book | None = None
+        self.book: Book = MemoryBook(clock)
         self.retry = Keyed(self._retry, kept=names)
         self.hedge = Keyed(self._hedge, kept=names)
         self.keeping = Keyed(self._keeping, kept=names)
@@ -181,7 +182,7 @@ class State:
 
     async def release_left(self) -> LeftOpen:
         """Take for unspent what processes that died left open; raises `LedgerFailed`."""
-        return await self.book.release_left(self.ledger.give_back) if self.book else LeftOpen()
+        return await self.book.release_left(self.ledger.give_back)
 
     def usual_s(self, target: str) -> float | None:
         """Return the 95th percentile of a target's first-event times, None until it is known."""

@@ -7,7 +7,6 @@ from typing import Final
 
 from sidecard.config.reloads import Reloads
 from sidecard.core.jsonio import JsonObject
-from sidecard.core.ledger import LeftOpen
 from sidecard.core.store import StoreStats
 from sidecard.core.version import VERSION
 from sidecard.layers.admit import Admit
@@ -108,12 +107,11 @@ def budgets(state: State) -> JsonObject:
     `why` says what keeps the ledger from being written, "" when nothing does.
     """
     wall = state.clock.wall()
-    left = state.book.left_open if state.book else LeftOpen()
     found = nearest(state.ledger, wall, _MOST_TOLD)
     return {
-        "why": state.book.why if state.book else "",
+        "why": state.book.why,
         "open": state.ledger.open,
-        "left_open": left._asdict(),
+        "left_open": state.book.left_open._asdict(),
         "accounts": [told(standing, wall) for standing in found],
     }
 
@@ -131,7 +129,7 @@ def _configured(reloads: Reloads) -> Iterator[Gauge]:
 def _spent(state: State) -> Iterator[Gauge]:
     if not state.ledger.budgets:
         return
-    yield "sidecard_ledger_available", {}, float(state.book is None or not state.book.why)
+    yield "sidecard_ledger_available", {}, float(not state.book.why)
     for standing in nearest(state.ledger, state.clock.wall(), _MOST_SHOWN):
         budget = standing.budget
         labels = {"budget": budget.name, "of": " ".join(standing.values), "unit": budget.unit.value}

@@ -120,7 +120,8 @@ class Budgets(Section):
 
     With a `data_dir` both are kept in its folder `ledger`, and a process that is killed at any
     moment forgets nothing: what was under way counts then with the most that it can have cost.
-    Without one, both begin anew with each process. Without `limits` there is no ledger at all.
+    Without one, both begin anew with each process. Calls that no budget counts are in the record,
+    too, but for the last second of a process that is killed, and what was under way then.
     """
 
     limits: Annotated[tuple[BudgetLimit, ...], Len(0, 1000)] = Field(

@@ -209,6 +209,10 @@ class Book(Protocol):
         """Strike the attempt out, and keep what its accounts hold now and what it used."""
         ...
 
+    def record(self, used: Used) -> None:
+        """Keep what an attempt used that no budget counts, in a while."""
+        ...
+
     async def usage(self, query: UsageQuery) -> list[Used]:
         """Return what was used, what isn't asked for left empty; raises `LedgerFailed`."""
         ...

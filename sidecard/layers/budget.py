@@ -12,6 +12,8 @@ What comes back of a reservation when an attempt ends:
 - what its input is known not to have used, where a stream broke or was left in the middle;
 - nothing in every other case: a timeout, an answer without usage, or with one that can't be true.
   The upstream may have billed more than it could report.
+
+Where no budget counts, nothing is reserved, and what was used is recorded all the same.
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,9 +42,9 @@ class Spend:
     """State: the ledger's. Safe to share.
 
     `worst_of` gives the most that an attempt can cost, `worst_of_cut` the most that one did which
-    told some of its usage and broke off, None where that isn't known. `book` keeps what was spent,
-    None for nowhere; with `closed` nothing is sent that it can't keep. `counts_unpriced`: what has
-    no price is more than any limit in dollars; else it is free.
+    told some of its usage and broke off, None where that isn't known. `book` keeps what was spent
+    and used, None for nowhere; with `closed` nothing that a budget counts is sent which it can't
+    keep. `counts_unpriced`: what has no price is more than any limit in dollars; else it is free.
     """
 
     def __init__(
@@ -70,9 +72,28 @@ class Spend:
 
     def __call__(self, call: Call) -> Awaitable[Reply]:
         """Pass the call on with its worst case reserved; raises `BudgetExhausted` without room."""
-        if not self._ledger.budgets and call.max_cost_nano_usd is None:
-            return self._next(call)
-        return self._paid(call)
+        if self._ledger.budgets or call.max_cost_nano_usd is not None:
+            return self._paid(call)
+        if self._book is not None:
+            return self._recorded(call, self._book)
+        return self._next(call)
+
+    async def _recorded(self, call: Call, book: Book) -> Reply:
+        """Have it in the record of use, which nobody waits for."""
+        seen = watch()
+
+        def record(*, whole: bool) -> None:
+            if _billed(seen.attempt):
+                _, used = self._actual(call, self._worst_of, seen.attempt, whole=whole)
+                book.record(used)
+
+        try:
+            reply = await self._next(call)
+        except BaseException:
+            record(whole=False)
+            raise
+        reply.on_end(lambda outcome: record(whole=outcome.ending is Ending.COMPLETED))
+        return reply
 
     async def _paid(self, call: Call) -> Reply:
         worst = self._worst_of(call)
@@ -152,13 +173,13 @@ class Spend:
 
     def _failed(self, call: Call, reservation: Reservation, attempt: Attempt | None) -> None:
         """Settle an attempt that showed nothing."""
-        if attempt is None or attempt.cost_nano_usd == 0:
-            self._ledger.release(reservation)
-            call.trail.charged_nano_usd -= reservation.worst.nano_usd or 0
-            if self._book is not None and reservation.charges:
-                self._book.ended(reservation.number, (), None)
-        else:
+        if _billed(attempt):
             self._settle(call, reservation, attempt, whole=False)
+            return
+        self._ledger.release(reservation)
+        call.trail.charged_nano_usd -= reservation.worst.nano_usd or 0
+        if self._book is not None and reservation.charges:
+            self._book.ended(reservation.number, (), None)
 
     def _ended(self, call: Call, reservation: Reservation, seen: Watch, outcome: Outcome) -> None:
         """Settle an attempt that committed, when its handler has said what it cost."""
@@ -169,19 +190,32 @@ class Spend:
         self, call: Call, reservation: Reservation, attempt: Attempt | None, *, whole: bool
     ) -> None:
         worst = reservation.worst
+        actual, used = self._actual(call, lambda _: worst, attempt, whole=whole)
+        balances = self._ledger.settle(reservation, actual)
+        call.trail.charged_nano_usd += used.nano_usd - (worst.nano_usd or 0)
+        if self._book is not None:
+            self._book.ended(reservation.number, balances, used)
+
+    def _actual(
+        self,
+        call: Call,
+        worst_of: Callable[[Call], Amounts],
+        attempt: Attempt | None,
+        *,
+        whole: bool,
+    ) -> tuple[Amounts, Used]:
+        """Return what an attempt that was sent cost, as far as that is known, else at most."""
         cost = None if attempt is None else attempt.cost_nano_usd
         usage = None if attempt is None else attempt.usage
         known = usage is not None and (cost is not None or (whole and usage.certain))
-        most = worst if known or usage is None else self._cut(call, usage, worst)
-        tokens = tokens_of(usage) if usage is not None and known else most.tokens
-        charged = (most.nano_usd or 0) if cost is None else cost
-        actual = Amounts(most.nano_usd if cost is None else cost, tokens)
-        balances = self._ledger.settle(reservation, actual)
-        call.trail.charged_nano_usd += charged - (worst.nano_usd or 0)
-        if self._book is not None:
-            guessed = int(not known or cost is None)
-            used = _used(call, usage or Usage(), charged, guessed)
-            self._book.ended(reservation.number, balances, used)
+        if usage is not None and known:
+            amounts = Amounts(worst_of(call).nano_usd if cost is None else cost, tokens_of(usage))
+        else:
+            worst = worst_of(call)
+            most = worst if usage is None else self._cut(call, usage, worst)
+            amounts = Amounts(most.nano_usd if cost is None else cost, most.tokens)
+        guessed = int(not known or cost is None)
+        return amounts, _used(call, usage or Usage(), amounts.nano_usd or 0, guessed)
 
     def _cut(self, call: Call, usage: Usage, worst: Amounts) -> Amounts:
         """Return the most that an attempt cost which broke off."""
@@ -192,6 +226,11 @@ class Spend:
 
     def __repr__(self) -> str:
         return f"<Spend, {self._ledger!r}>"
+
+
+def _billed(attempt: Attempt | None) -> bool:
+    """Whether an attempt was sent, and may have cost something."""
+    return attempt is not None and attempt.cost_nano_usd != 0
 
 
 def tokens_of(usage: Usage) -> int:

@@ -164,8 +164,6 @@ class AdminServer:
         return Response(body=body, headers={**_SAFE, "content-type": "application/json"})
 
     async def _usage(self, request: BaseRequest) -> Response:
-        if self._told.usage is None:
-            return _text(404, "nothing is recorded without budgets; see budgets.limits")
         try:
             query = _query(request)
             rows = await self._told.usage(query)

@@ -12,11 +12,11 @@ class Told:
     """What the admin server tells: each is asked anew for every request, and may be replaced.
 
     `ready` returns why the daemon takes no calls, None when it does;
-    `usage` raises `LedgerFailed`, and is None where nothing is recorded;
+    `usage` raises `LedgerFailed`;
     `metrics` takes an Accept header, and returns the page and its content type.
     """
 
     status: Callable[[], JsonObject]
     metrics: Callable[[str], tuple[bytes, str]]
     ready: Callable[[], str | None]
-    usage: Callable[[UsageQuery], Awaitable[list[Used]]] | None = None
+    usage: Callable[[UsageQuery], Awaitable[list[Used]]]

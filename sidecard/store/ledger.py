@@ -120,6 +120,10 @@ class DiskBook:
         self._open.pop(number, None)
         self._desk.close(number, balances, used, self._clock.wall())
 
+    def record(self, used: Used) -> None:
+        """Leave it for the thread's next look: its own commit would be one more for the disk."""
+        self._desk.record(used, self._clock.wall())
+
     async def usage(self, query: UsageQuery) -> list[Used]:
         """Have the thread sum it up, a part at a time: what is to be written goes between.
 

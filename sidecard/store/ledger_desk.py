@@ -92,6 +92,11 @@ class LedgerDesk:
         if not self._called.is_set():
             self._called.set()
 
+    def record(self, used: Used, wall: float) -> None:
+        """Have it written with what comes next, or when the thread looks anyway."""
+        with self._lock:
+            self._use(self._key(used, int(wall) // 3600), used)
+
     def restate(self, balances: Iterable[Balance], opened: Mapping[int, Holding]) -> None:
         """Have all that is known written in place of what is kept."""
         with self._lock:

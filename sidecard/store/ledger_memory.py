@@ -37,11 +37,14 @@ class MemoryBook:
         """Return at once: a process that is killed forgets everything."""
 
     def ended(self, number: int, balances: Iterable[Balance], used: Used | None) -> None:
-        """Add what was used to its hour; the oldest go when there are too many."""
+        """Keep what it used."""
         del number, balances
-        if used is None:
-            return
-        self._desk.close(0, (), used, self._clock.wall())
+        if used is not None:
+            self.record(used)
+
+    def record(self, used: Used) -> None:
+        """Add it to its hour; the oldest go when there are too many."""
+        self._desk.record(used, self._clock.wall())
         rows = self._rows
         for key, more in self._desk.take()[0].used.items():
             rows[key] = rows[key].plus(more) if key in rows else more

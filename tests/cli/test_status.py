@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from sidecard.server.admin import AdminServer
-from sidecard.server.told import Told
 from tests.support.daemon import environment
 from tests.support.rawserver import unused_port
+from tests.support.told import told
 
 DOCUMENT: dict[str, Any] = {
     "version": "0.1.0",
@@ -75,7 +75,7 @@ DOCUMENT: dict[str, Any] = {
 
 @pytest_asyncio.fixture
 async def address() -> AsyncIterator[str]:
-    server = AdminServer("127.0.0.1:0", Told(lambda: DOCUMENT, lambda _: (b"", ""), lambda: None))
+    server = AdminServer("127.0.0.1:0", told(lambda: DOCUMENT))
     await server.start()
     yield server.address
     await server.stop()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sidecard.server.admin import AdminServer
-from sidecard.server.told import Told
 from tests.support.daemon import environment
+from tests.support.told import told
 
 
 @asynccontextmanager
@@ -23,7 +23,7 @@ async def telling(document: Any) -> AsyncIterator[str]:
             raise document
         return document
 
-    server = AdminServer("127.0.0.1:0", Told(status, lambda _: (b"", ""), lambda: None))
+    server = AdminServer("127.0.0.1:0", told(status))
     await server.start()
     try:
         yield server.address

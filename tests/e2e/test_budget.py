@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -133,9 +134,7 @@ async def test_a_call_has_a_limit_of_its_own() -> None:
             pb.GenerateRequest(prompt="hello", max_tokens=100, max_cost_nano_usd=10**9)
         )
         assert 0 < answer.cost_nano_usd <= 10**9
-        status, out, err = await command(daemon, "usage")
-        assert (status, out) == (1, "")
-        assert "answers 404: nothing is recorded without budgets" in err
+        assert await used(daemon) == ["1", "0"]
         _, out, _ = await command(daemon, "budget")
         assert out.startswith("no budget counts anything yet")
 
@@ -256,11 +255,26 @@ async def test_a_ledger_that_cannot_be_written(tmp_path: Path, how: str) -> None
             assert (await accounts(daemon))["all"]["spent"] == 1
 
 
-async def test_without_budgets_there_is_no_ledger(tmp_path: Path) -> None:
-    """No file, and nothing that counts."""
-    async with Simulator() as sim, served(sim, folder=tmp_path) as (_, caller):
-        await caller.Generate(ASK)
-        assert not (tmp_path / "ledger").exists()
+async def test_without_budgets_there_is_a_record(tmp_path: Path) -> None:
+    """Of what was used, also by the daemon before; and a disk that fails it fails no call."""
+    async with Simulator() as sim:
+        async with served(sim, folder=tmp_path) as (daemon, caller):
+            await caller.Generate(ASK)
+            sim.play(Script.of({"fault": "truncate", "after_events": 4}))
+            assert (await read(caller.StreamGenerate(ASK))).failure is not None
+            assert await used(daemon) == ["2", "1"]
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended() == 0
+        async with served(sim, folder=tmp_path) as (daemon, _):
+            assert await used(daemon) == ["2", "1"]
+            assert (await accounts(daemon)) == {}
+        shutil.rmtree(tmp_path / "ledger")
+        (tmp_path / "ledger").write_text("no folder")
+        async with served(sim, folder=tmp_path) as (daemon, caller):
+            await daemon.logged("ledger out")
+            assert (await caller.Generate(ASK)).source == pb.SOURCE_UPSTREAM
+            status, _, err = await command(daemon, "usage")
+            assert (status, "the ledger can't be read" in err) == (1, True)
 
 
 @pytest.mark.parametrize(

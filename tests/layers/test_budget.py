@@ -44,6 +44,13 @@ class TestSpendWithBook(LayerConformance):
         return Bank(next_, book=Notebook()).layer
 
 
+class TestSpendUnlimited(LayerConformance):
+    """Also when there is nothing to reserve."""
+
+    def layer(self, next_: Handler) -> Handler:
+        return Bank(next_, unlimited=True, book=Notebook()).layer
+
+
 async def test_an_answer_costs_what_it_used() -> None:
     """While it runs its worst case is set aside, and the rest of that is given back at the end."""
     bank = Bank(Script(WHOLE))

@@ -1,15 +1,16 @@
 """`Spend` with a book: nothing is sent that isn't written down, and the record has all of it."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from sidecard.core.call import Mode
-from sidecard.core.errors import BudgetExhausted, UpstreamInterrupted
+from sidecard.core.errors import BudgetExhausted, SidecardError, UpstreamInterrupted
 from sidecard.core.event import Usage
 from sidecard.policy.budget import Scope
-from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, Script, a_call
-from tests.support.spending import Bank, Notebook, ask, limited
+from tests.support.script import CLOSING, MIDDLE, OPENING, WHOLE, Hang, Script, a_call
+from tests.support.spending import Bank, Notebook, ask, down, limited
 
 
 async def test_nothing_is_sent_before_it_is_written_down() -> None:
@@ -52,6 +53,55 @@ async def test_what_is_not_known_is_marked_as_guessed() -> None:
         await ask(bank, mode=Mode.STREAM)
     [used] = book.used
     assert (used.guessed, used.nano_usd, used.input_tokens) == (1, 100, 7)
+
+
+@pytest.mark.parametrize("unlimited", [False, True], ids=["budget", "none"])
+@pytest.mark.parametrize(
+    ("what", "counted"),
+    [
+        (down("refused"), []),
+        (down("lost"), [(1, 100, 0)]),
+        ([OPENING, MIDDLE, UpstreamInterrupted("broke")], [(1, 100, 7)]),
+        ([OPENING, MIDDLE], [(1, 100, 7)]),
+        ([OPENING, MIDDLE, (CLOSING[0], CLOSING[2])], [(0, 7, 7)]),
+        (WHOLE, [(0, 10, 7)]),
+    ],
+    ids=["not billed", "maybe billed", "broke", "stopped", "without output", "whole"],
+)
+async def test_the_record_is_the_same_without_a_budget(
+    what: object, counted: list[tuple[int, int, int]], *, unlimited: bool
+) -> None:
+    """Whatever may have cost something is in it once, whether or not a budget counts it."""
+    book = Notebook()
+    bank = Bank(Script(what), free=["refused"], book=book, unlimited=unlimited)  # type: ignore[arg-type]
+    with contextlib.suppress(SidecardError):
+        await ask(bank, mode=Mode.STREAM)
+    assert [(u.guessed, u.nano_usd, u.input_tokens) for u in book.used] == counted
+    assert book.open == {}
+
+
+async def test_a_caller_who_leaves_is_in_the_record_without_a_budget() -> None:
+    """Before the first content as after it: the upstream may bill it."""
+    for begun in (False, True):
+        book = Notebook()
+        bank = Bank(Script([OPENING, Hang()] if begun else Hang()), book=book, unlimited=True)
+        task = asyncio.ensure_future(bank.layer(a_call(mode=Mode.STREAM)))
+        if begun:
+            await (await task).aclose()
+        else:
+            await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait([task])
+        assert [(used.calls, used.guessed, used.nano_usd) for used in book.used] == [(1, 1, 100)]
+
+
+async def test_without_a_budget_a_book_that_fails_holds_up_nothing() -> None:
+    """Nothing is promised of its money that it could forget."""
+    book = Notebook()
+    book.why = "the disk is full"
+    book.held = asyncio.Event()
+    await ask(Bank(Script(WHOLE), book=book, unlimited=True))
+    assert len(book.used) == 1
 
 
 async def test_a_caller_who_leaves_while_it_is_written_pays_nothing() -> None:

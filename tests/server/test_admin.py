@@ -10,6 +10,7 @@ import pytest_asyncio
 from sidecard.server.address import AddressError
 from sidecard.server.admin import AdminServer
 from sidecard.server.told import Told
+from tests.support.told import told
 
 
 class State:
@@ -19,7 +20,7 @@ class State:
         self.unready: str | None = None
 
     def told(self) -> Told:
-        return Told(
+        return told(
             status=lambda: {"ready": self.unready is None},
             metrics=lambda accept: (f"# for {accept}\n".encode(), "text/plain; version=1"),
             ready=lambda: self.unready,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -11,13 +11,9 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.server import admin
 from sidecard.server.address import AddressError
 from sidecard.server.admin import AdminServer
-from sidecard.server.told import Told
+from tests.support.told import told
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
-
-def told(status: Callable[[], JsonObject] = dict) -> Told:
-    return Told(status, metrics=lambda _: (b"", "text/plain"), ready=lambda: None)
 
 
 @pytest_asyncio.fixture

@@ -3,100 +3,27 @@
 import asyncio
 import os
 import shutil
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sidecard.core.clock import SystemClock
 from sidecard.core.ledger import (
     Balance,
-    Book,
     Holding,
     LedgerFailed,
-    LedgerNote,
     LedgerOpened,
     LedgerOut,
     LedgerSetAside,
-    Sums,
     UsageQuery,
     Used,
 )
-from sidecard.policy.accounts import OTHERS
-from sidecard.store import ledger_file
 from sidecard.store.environment import DATA
-from sidecard.store.ledger import DiskBook
-from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.ledger_desk import Batch
 from sidecard.store.ledger_file import LedgerFile
-from sidecard.store.ledger_keeper import LedgerPace
-from sidecard.store.ledger_memory import MemoryBook
 from tests.store.disk import full_disk
-from tests.support.clock import ManualClock
-
-QUICK = LedgerPace(gather_s=0.002, retry_s=0.02, look_s=0.02, tidy_s=0.01)
-FOREVER = 1 << 40
-HOUR = 1_790_000_000 // 3600
-
-
-def balance(spent: int, whose: str = "acme", start: int = 3600) -> Balance:
-    return Balance("all; dollars", (whose,), start, spent, FOREVER)
-
-
-def holding(number: int, amount: int = 100, whose: str = "acme") -> Holding:
-    used = Used(whose, "default", "claude", guessed=1, nano_usd=amount)
-    return Holding(number, (balance(amount, whose),), used)
-
-
-class Kept:
-    """A book, what its merges were given, and what it said; `all` is what memory knows."""
-
-    def __init__(self, folder: Path, pace: LedgerPace = QUICK) -> None:
-        self.folder = folder
-        self.found: list[list[Balance]] = []
-        self.all: list[Balance] = []
-        self.said: list[LedgerNote] = []
-        self.book = DiskBook(
-            folder,
-            merge=self._merge,
-            clock=SystemClock(),
-            say=self.said.append,
-            keep_usage_s=1e9,
-            pace=pace,
-        )
-
-    def _merge(self, kept: Sequence[Balance]) -> Iterable[Balance]:
-        self.found.append(list(kept))
-        self.all += kept
-        return self.all
-
-    def notes(self, kind: type) -> list[LedgerNote]:
-        return [note for note in self.said if isinstance(note, kind)]
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + 10
-        while not holds():
-            assert time.monotonic() < end, self.said
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def opened(folder: Path, pace: LedgerPace = QUICK) -> AsyncIterator[Kept]:
-    """Open a book, and close it at the end."""
-    kept = Kept(folder, pace)
-    try:
-        await kept.until(lambda: kept.book.why != "it is being opened")
-        yield kept
-    finally:
-        await kept.book.aclose()
-
-
-async def spent(folder: Path) -> dict[str, int]:
-    """Return what the next process finds, by account."""
-    async with opened(folder) as kept:
-        return {found.values[0]: found.spent for found in kept.found[0]}
+from tests.store.ledgers import QUICK, balance, holding, opened, spent
 
 
 async def test_what_was_settled_is_there_again(tmp_path: Path) -> None:
@@ -182,40 +109,6 @@ def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
     file.close()
 
 
-async def test_a_long_sum_holds_up_no_reservation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who asks for 90 days of use has it summed up in parts, and calls go on between them."""
-    monkeypatch.setattr(ledger_file, "_ROUND", 10)
-    async with opened(tmp_path) as kept:
-        for number in range(300):
-            kept.book.ended(number, [], Used(f"tenant-{number}", "default", "claude"))
-        await kept.book.flush()
-        asked = asyncio.create_task(kept.book.usage(UsageQuery(0, ("model",))))
-        await asyncio.sleep(0)
-        await kept.book.reserved(holding(1_000))
-        assert not asked.done()
-        assert [row.calls for row in await asked] == [300]
-
-
-async def test_use_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """As what it is, not as a bug."""
-    file = LedgerFile(tmp_path)
-    batch = Batch()
-    batch.used[UsageKey(int(time.time()) // 3600, "t", "r", "m")] = Used(("no name",), "r", "m")  # type: ignore[arg-type]
-    file.commit(batch)
-    file.close()
-    async with opened(tmp_path) as kept:
-        with pytest.raises(LedgerFailed, match="what was used can't be read"):
-            await kept.book.usage(UsageQuery(0))
-
-
-def used(file: LedgerFile, since: float) -> list[Used]:
-    sums = Sums(())
-    assert file.usage(since, sums) == b""
-    return sums.rows()
-
-
 async def test_those_who_wait_together_are_written_together(tmp_path: Path) -> None:
     """A thousand at one moment take a few commits, and each is on disk when it may go on."""
     async with opened(tmp_path) as kept:
@@ -233,46 +126,6 @@ async def test_one_who_leaves_takes_nobody_along(tmp_path: Path) -> None:
         assert (await asyncio.wait(tasks))[1] == set()
         assert [task.cancelled() for task in tasks] == [True, False]
     assert await spent(tmp_path) == {"acme": 100}
-
-
-@pytest.mark.parametrize("memory", [False, True], ids=["disk", "memory"])
-async def test_use_is_summed_up_by_what_is_asked_for(tmp_path: Path, *, memory: bool) -> None:
-    """By tenant, route and model, or all in one, from an hour on."""
-    clock = ManualClock(wall=HOUR * 3600.0)
-    book: Book = MemoryBook(clock)
-    if not memory:
-        book = DiskBook(
-            tmp_path, merge=list, clock=clock, say=lambda _: None, keep_usage_s=1e9, pace=QUICK
-        )
-    uses = [
-        Used("acme", "fast", "claude-a", 1, 0, 10, 1, 2, 3, 40),
-        Used("acme", "slow", "claude-a", 1, 1, 5, 1, 0, 0, 7),
-        Used("zeta", "fast", "claude-b", 1, 0, 1, 1, 0, 0, 3),
-    ]
-    for used in uses:
-        book.ended(0, [], used)
-    clock.advance(3600)
-    book.ended(0, [], uses[0])
-    by_tenant = {u.tenant: u for u in await book.usage(UsageQuery(0, ("tenant",)))}
-    assert by_tenant == {
-        "acme": Used("acme", "", "", 3, 1, 25, 3, 4, 6, 87),
-        "zeta": Used("zeta", "", "", 1, 0, 1, 1, 0, 0, 3),
-    }
-    assert [u.calls for u in await book.usage(UsageQuery(0))] == [4]
-    assert len(await book.usage(UsageQuery(0, ("tenant", "route", "model")))) == 3
-    later = await book.usage(UsageQuery((HOUR + 1) * 3600.0 + 5, ("model",)))
-    assert later == [Used("", "", "claude-a", 1, 0, 10, 1, 2, 3, 40)]
-    await book.aclose()
-
-
-async def test_tenants_that_callers_make_up_are_bounded() -> None:
-    """Of an hour's use the later ones are counted together, and nothing is lost."""
-    book = MemoryBook(ManualClock())
-    for number in range(6_000):
-        book.ended(0, [], Used(f"t{number}", "default", "claude", nano_usd=1))
-    rows = await book.usage(UsageQuery(0, ("tenant",)))
-    assert len(rows) == 5_001
-    assert {row.tenant: row.nano_usd for row in rows}[OTHERS] == 1_000
 
 
 async def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -328,23 +181,3 @@ async def test_a_second_daemon_has_no_book(tmp_path: Path) -> None:
     async with opened(tmp_path), opened(tmp_path) as second:
         with pytest.raises(LedgerFailed, match="another process works in"):
             await second.book.reserved(holding(1))
-
-
-def test_what_is_old_is_removed(tmp_path: Path) -> None:
-    """Balances after their time, hours after theirs, and the oldest hours of too many rows."""
-    file = LedgerFile(tmp_path)
-    batch = Batch()
-    for number in range(3_000):
-        batch.balances["b", (f"{number}",), 0] = Balance("b", (f"{number}",), 0, 1, number)
-    for hour in range(100):
-        batch.used[UsageKey(hour, "t", "r", "m")] = Used("t", "r", "m")
-    file.commit(batch)
-    for _ in range(3):
-        file.tidy(2_990, 1e9)
-    found, _ = file.take_over(0)
-    assert sorted(balance.until for balance in found) == list(range(2_991, 3_000))
-    file.tidy(100 * 3600, 10 * 3600)
-    assert [row.calls for row in used(file, 0)] == [10]
-    file.tidy(100 * 3600, 1e9, most_rows=4)
-    assert [row.calls for row in used(file, 96 * 3600)] == [4]
-    file.close()

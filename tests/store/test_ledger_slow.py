@@ -9,7 +9,7 @@ import pytest
 from sidecard.core.ledger import LedgerFailed
 from sidecard.store.ledger_desk import Batch
 from sidecard.store.ledger_file import LedgerFile
-from tests.store.test_ledger import holding, opened
+from tests.store.ledgers import holding, opened
 
 
 async def test_a_slow_disk_is_waited_for_and_a_stuck_one_is_told(

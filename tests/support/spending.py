@@ -80,6 +80,9 @@ class Notebook:
         if used is not None:
             self.used.append(used)
 
+    def record(self, used: Used) -> None:
+        self.used.append(used)
+
     @property
     def left_open(self) -> LeftOpen:
         return LeftOpen()
@@ -100,13 +103,18 @@ class Notebook:
 
 
 class Bank:
-    """A budget, the layer over it, and what it noted."""
+    """A budget, unless it is `unlimited`, the layer over it, and what it noted."""
 
     def __init__(
-        self, next_: Handler, *budgets: Budget, free: Sequence[str] = (), **how: Any
-    ) -> None:  # the layer's own
+        self,
+        next_: Handler,
+        *budgets: Budget,
+        free: Sequence[str] = (),
+        unlimited: bool = False,
+        **how: Any,  # the layer's own
+    ) -> None:
         self.clock = ManualClock()
-        self.ledger = Ledger(budgets or [limited(1_000)])
+        self.ledger = Ledger(budgets or ([] if unlimited else [limited(1_000)]))
         self.notes: list[object] = []
         self.layer = Spend(
             Bills(next_, self.clock, free),
