@@ -18,7 +18,7 @@ PREFIX: Final = "sidecard_"
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "Calls and RPCs": ("calls_", "call_", "first_event_", "output_token_", "rpc"),
-    "Attempts and retries": ("attempts_", "retries_", "retry_", "hedges_", "moves_", "streams_"),
+    "Attempts and retries": ("attempt", "retries_", "retry_", "hedges_", "moves_", "streams_"),
     "Targets": ("breaker_", "limit_", "rate_limit_", "misconfigured_", "upstream_"),
     "Places and queues": ("in_flight", "queued", "shed_"),
     "Cache": ("cache_", "flights"),

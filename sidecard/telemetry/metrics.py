@@ -34,6 +34,7 @@ from sidecard.core.note import (
 )
 from sidecard.core.outcome import Ending, Outcome
 from sidecard.core.reply import Head
+from sidecard.core.trail import Attempt
 from sidecard.telemetry.families import Counts, Gauge, Level, Levels, Names, Times
 from sidecard.telemetry.gen_ai import GenAi
 
@@ -159,6 +160,11 @@ class Metrics:
         self.attempts = Counts(
             "sidecard_attempts_total", "Attempts by what became of them", ("target", "outcome")
         )
+        self.attempt_first_event_seconds = Times(
+            "sidecard_attempt_first_event_seconds",
+            "From an attempt to the first content that the target streamed",
+            ("target",),
+        )
         self.cache = Counts(
             "sidecard_cache_calls_total", "Calls by what the cache had", ("route", "result")
         )
@@ -244,17 +250,21 @@ class Metrics:
             if call.mode is Mode.STREAM and source == "upstream":
                 self._time_tokens(route, outcome, outcome.first_event_at)
         for attempt in call.trail:
-            if attempt.shared:
-                continue
-            target = self._targets(attempt.target)
-            self.attempts.add(target, attempt.error or "ANSWERED")
-            self._gen_ai.attempt(attempt, target, outcome)
-            if attempt.usage is not None:
-                self._count_tokens(target, attempt.usage)
-            if cost := attempt.cost_nano_usd:
-                self.cost.add(route, target, self._tenants(call.tenant), by=cost / _NANO)
-            elif cost is None and attempt.sent:
-                self.cost_unknown.add(target)
+            if not attempt.shared:
+                self._attempt(attempt, call, route, outcome)
+
+    def _attempt(self, attempt: Attempt, call: Call, route: str, outcome: Outcome) -> None:
+        target = self._targets(attempt.target)
+        self.attempts.add(target, attempt.error or "ANSWERED")
+        self._gen_ai.attempt(attempt, target, outcome)
+        if attempt.first_event_s is not None:
+            self.attempt_first_event_seconds.add(attempt.first_event_s, target)
+        if attempt.usage is not None:
+            self._count_tokens(target, attempt.usage)
+        if cost := attempt.cost_nano_usd:
+            self.cost.add(route, target, self._tenants(call.tenant), by=cost / _NANO)
+        elif cost is None and attempt.sent:
+            self.cost_unknown.add(target)
 
     def route(self, name: str) -> str:
         """Return the label for a route."""

@@ -66,7 +66,8 @@ def test_a_call_is_counted_at_its_end(metrics: Metrics) -> None:
     call = a_call(mode=Mode.STREAM)
     call.trail.begin("b", 0.0).error = "UPSTREAM_UNAVAILABLE"
     call.trail.skip("c", 0.0, "BREAKER_OPEN")
-    call.trail.begin("claude-test", 0.0).usage = USAGE
+    answering = call.trail.begin("claude-test", 0.0)
+    answering.usage, answering.first_event_s = USAGE, 0.15
     metrics.call(call, HEAD, Outcome(Ending.COMPLETED, USAGE, None, 1.2, 3.0), began=1.0)
     text = page(metrics)
     for line in (
@@ -79,6 +80,9 @@ def test_a_call_is_counted_at_its_end(metrics: Metrics) -> None:
         'sidecard_call_duration_seconds_bucket{le="2.5",mode="stream",route="default"} 1.0',
         'sidecard_first_event_seconds_bucket{le="0.1",mode="stream",route="default"} 0.0',
         'sidecard_first_event_seconds_bucket{le="0.25",mode="stream",route="default"} 1.0',
+        'sidecard_attempt_first_event_seconds_bucket{le="0.1",target="claude-test"} 0.0',
+        'sidecard_attempt_first_event_seconds_bucket{le="0.25",target="claude-test"} 1.0',
+        'sidecard_attempt_first_event_seconds_count{target="claude-test"} 1.0',
     ):
         assert line in text
 
