@@ -1,8 +1,10 @@
 """A disk that fails under the daemon: calls are answered without what is on it, which is told."""
 
 import asyncio
+import json
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,19 +14,22 @@ from sidecard.v1 import generation_pb2 as pb
 from tests.chaos.load import status
 from tests.support.daemon import Daemon, running, settings
 from tests.support.reloading import metric
-from tests.support.rpc import Caller, connected
-from tests.support.small_disk import remounted, small_disk
+from tests.support.rpc import Caller, connected, fails
+from tests.support.small_disk import failing_disk, remounted, small_disk
 
 HIT, UPSTREAM = pb.SOURCE_CACHE_EXACT, pb.SOURCE_UPSTREAM
 LONG = "a long answer; " * 4_000
 
 
 @asynccontextmanager
-async def served(sim: Simulator, folder: Path) -> AsyncIterator[tuple[Daemon, Caller]]:
+async def served(
+    sim: Simulator, folder: Path, more: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Daemon, Caller]]:
     """Run a daemon that keeps answers in a folder."""
     env = settings(sim.base_url) | {
         "SIDECARD_CACHE__ENABLED": "true",
         "SIDECARD_DATA_DIR": str(folder),
+        **(more or {}),
     }
     async with running(env) as daemon, connected(daemon.address) as caller:
         yield daemon, caller
@@ -98,6 +103,41 @@ async def test_a_disk_that_is_read_only_at_the_start_is_served_without(tmp_path:
                 assert await source(caller, "after") is HIT
         finally:
             remounted(folder, "rw")
+
+
+async def test_a_disk_that_turns_read_only_under_the_daemon(tmp_path: Path) -> None:
+    """As a file system does that met an error.
+
+    What was kept is served, and nothing new is kept; what a budget counts is refused with the
+    reason; other calls are answered, and the daemon ends as ever.
+    """
+    limit = [{"name": "acme", "tenant": "acme", "calls": 100}]
+    budget = {"SIDECARD_BUDGETS__LIMITS": json.dumps(limit)}
+    with failing_disk(tmp_path / "data", tmp_path / "image") as fail:
+        async with Simulator() as sim, served(sim, tmp_path / "data", budget) as (daemon, caller):
+            await daemon.logged("cache opened")
+            await daemon.logged("ledger opened")
+            paid = pb.GenerateRequest(prompt="paid for", tenant="acme")
+            assert (await caller.Generate(paid)).source is UPSTREAM
+            assert await source(caller, "before") is UPSTREAM
+            assert await writes(daemon)
+            fail()
+            assert await source(caller, "before") is HIT
+            assert (await caller.Generate(paid)).source is HIT
+            assert await source(caller, "after") is UPSTREAM
+            assert "Read-only file system" in (await daemon.logged("cache out"))["why"]
+            paid.prompt = "to be paid"
+            told = await fails(caller.Generate(paid))
+            assert told.reason == "BUDGET_EXHAUSTED"
+            assert "Read-only file system" in told.message
+            assert "Read-only file system" in (await daemon.logged("ledger out"))["why"]
+            for number in range(20):
+                assert await source(caller, f"still there {number}") is UPSTREAM
+            assert await source(caller, "before") is HIT
+            assert await metric(daemon, "sidecard_cache_available") == 0
+            assert await metric(daemon, "sidecard_ledger_available") == 0
+            daemon.signal(signal.SIGTERM)
+            assert await daemon.ended() == 0
 
 
 async def test_a_folder_removed_under_the_daemon_is_made_anew(tmp_path: Path) -> None:

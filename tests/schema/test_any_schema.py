@@ -1,7 +1,7 @@
 """Any schema and any answer: what comes through satisfies, what satisfies comes through.
 
-Values are made here: `hypothesis-jsonschema` 0.23.1, its last version, fails with this Hypothesis
-at every schema of an object (it calls `many.more`, which is gone), and knows no draft after 7.
+Schemas are made here together with values that satisfy them; `test_from_schema` has values of
+`hypothesis-jsonschema` for more of what a schema can say.
 """
 
 import json
