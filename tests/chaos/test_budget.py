@@ -1,6 +1,7 @@
 """The ledger of a daemon that is killed again and again, against the books of who bills it.
 
-`make kills` does so 200 times, and prints what it added up.
+`make kills` does so 200 times, and prints what it added up; tests/store/test_ledger_kill.py kills
+the ledger alone so often, in every run.
 """
 
 import asyncio
