@@ -75,7 +75,7 @@ SCHEMAS: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 slowly = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 

@@ -21,7 +21,7 @@ from sidecard.store.ledger_keeper import LedgerPace
 
 WORST: Final = 1_000
 TENANTS: Final = 3
-_CALLERS: Final = 8
+CALLERS: Final = 4
 _BILL: Final = struct.Struct("<q")
 _BUDGETS: Final = (
     Budget("money", Unit.DOLLARS, 1 << 50, Calendar(Per.MONTH, ZoneInfo("UTC"))),
@@ -110,7 +110,7 @@ async def _spend(folder: Path, seed: int, opened: Connection, billing: int) -> N
     books, chance = Books(folder, seed), random.Random(seed)  # noqa: S311
     await books.book.flush()
     opened.send_bytes(b"open")
-    await asyncio.gather(*[_call(books, chance, billing) for _ in range(_CALLERS)])
+    await asyncio.gather(*[_call(books, chance, billing) for _ in range(CALLERS)])
 
 
 async def _call(books: Books, chance: random.Random, billing: int) -> None:
