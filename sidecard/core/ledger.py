@@ -63,8 +63,18 @@ class Used(NamedTuple):
 
     def plus(self, other: "Used") -> "Used":
         """Return what both used, under the names of this one."""
-        sums = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
-        return Used(*self.whose, *sums)
+        return Used(
+            self.tenant,
+            self.route,
+            self.model,
+            self.calls + other.calls,
+            self.guessed + other.guessed,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.nano_usd + other.nano_usd,
+        )
 
 
 WHOSE: Final = ("tenant", "route", "model")

@@ -81,19 +81,18 @@ class Spend:
     async def _recorded(self, call: Call, book: Book) -> Reply:
         """Have it in the record of use, which nobody waits for."""
         seen = watch()
-
-        def record(*, whole: bool) -> None:
-            if _billed(seen.attempt):
-                _, used = self._actual(call, self._worst_of, seen.attempt, whole=whole)
-                book.record(used)
-
         try:
             reply = await self._next(call)
         except BaseException:
-            record(whole=False)
+            self._record(call, book, seen, None)
             raise
-        reply.on_end(lambda outcome: record(whole=outcome.ending is Ending.COMPLETED))
+        reply.on_end(partial(self._record, call, book, seen))
         return reply
+
+    def _record(self, call: Call, book: Book, seen: Watch, outcome: Outcome | None) -> None:
+        if _billed(seen.attempt):
+            whole = outcome is not None and outcome.ending is Ending.COMPLETED
+            book.record(self._actual(call, self._worst_of, seen.attempt, whole=whole)[1])
 
     async def _paid(self, call: Call) -> Reply:
         worst = self._worst_of(call)
@@ -241,18 +240,21 @@ def tokens_of(usage: Usage) -> int:
 
 
 def _used(call: Call, usage: Usage, nano_usd: int, guessed: int) -> Used:
-    steps = [usage, *[apart for _, apart in usage.apart]]  # The cost is of all of them, too.
-    return Used(
+    used = Used(
         call.tenant,
         call.route.name,
         call.target.name,
-        guessed=guessed,
-        input_tokens=sum([step.input_tokens for step in steps]),
-        output_tokens=sum([step.output_tokens for step in steps]),
-        cache_read_tokens=sum([step.cache_read_tokens for step in steps]),
-        cache_write_tokens=sum([step.cache_write_tokens for step in steps]),
-        nano_usd=nano_usd,
+        1,
+        guessed,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        nano_usd,
     )
+    for _, apart in usage.apart:  # The cost is of these steps, too.
+        used = used.plus(_used(call, apart, 0, 0)._replace(calls=0))
+    return used
 
 
 def _holding(call: Call, reservation: Reservation) -> Holding:

@@ -31,6 +31,27 @@ class UsageKey(NamedTuple):
     model: str
 
 
+class UsageKeys:
+    """What use is counted under. Callers choose tenants, and may choose any number of them."""
+
+    def __init__(self) -> None:
+        self._hour = 0
+        self._keys: set[UsageKey] = set()
+
+    def of(self, used: Used, wall: float) -> UsageKey:
+        """Return its key, which is `OTHERS` for those that come late in an hour of too many."""
+        hour = int(wall) // 3600
+        if hour != self._hour:
+            self._hour = hour
+            self._keys.clear()
+        key = UsageKey(hour, used.tenant, used.route, used.model)
+        if key not in self._keys:
+            if len(self._keys) >= _KEYS_AN_HOUR:
+                return key._replace(tenant=OTHERS, route=OTHERS, model=OTHERS)
+            self._keys.add(key)
+        return key
+
+
 @dataclass(slots=True)
 class Batch:
     """What is written in one transaction. With `anew` it replaces all that is spent and open.
@@ -67,8 +88,7 @@ class LedgerDesk:
         self._hurried = threading.Event()
         self._batch = Batch()
         self._jobs: list[Job] = []
-        self._hour = 0
-        self._keys: set[UsageKey] = set()
+        self._keys = UsageKeys()
 
     def open(self, holding: Holding, waiter: "asyncio.Future[None]") -> None:
         """Have an attempt written down at once."""
@@ -88,14 +108,14 @@ class LedgerDesk:
             for balance in balances:
                 batch.balances[balance.identity, balance.values, balance.start] = balance
             if used is not None:
-                self._use(self._key(used, int(wall) // 3600), used)
+                self._use(self._keys.of(used, wall), used)
         if not self._called.is_set():
             self._called.set()
 
     def record(self, used: Used, wall: float) -> None:
         """Have it written with what comes next, or when the thread looks anyway."""
         with self._lock:
-            self._use(self._key(used, int(wall) // 3600), used)
+            self._use(self._keys.of(used, wall), used)
 
     def restate(self, balances: Iterable[Balance], opened: Mapping[int, Holding]) -> None:
         """Have all that is known written in place of what is kept."""
@@ -146,18 +166,6 @@ class LedgerDesk:
                 self._batch.used[key] = Used(*key[1:], *used.counts)
         else:
             self._batch.used[key] = before.plus(used)
-
-    def _key(self, used: Used, hour: int) -> UsageKey:
-        """Return what it is counted under: callers choose tenants, and may choose any number."""
-        if hour != self._hour:
-            self._hour = hour
-            self._keys.clear()
-        key = UsageKey(hour, used.tenant, used.route, used.model)
-        if key not in self._keys:
-            if len(self._keys) >= _KEYS_AN_HOUR:
-                return key._replace(tenant=OTHERS, route=OTHERS, model=OTHERS)
-            self._keys.add(key)
-        return key
 
     def __repr__(self) -> str:
         return f"<LedgerDesk, {len(self._batch.waiters)} waiting>"

@@ -13,7 +13,7 @@ from sidecard.core.ledger import (
     Used,
     summed,
 )
-from sidecard.store.ledger_desk import LedgerDesk, UsageKey
+from sidecard.store.ledger_desk import UsageKey, UsageKeys
 
 _MOST_ROWS: Final = 20_000
 
@@ -25,7 +25,7 @@ class MemoryBook:
         self.why = ""
         self.left_open = LeftOpen()
         self._clock = clock
-        self._desk = LedgerDesk()
+        self._keys = UsageKeys()
         self._rows: dict[UsageKey, Used] = {}
 
     async def release_left(self, give_back: GiveBack) -> LeftOpen:
@@ -44,11 +44,13 @@ class MemoryBook:
 
     def record(self, used: Used) -> None:
         """Add it to its hour; the oldest go when there are too many."""
-        self._desk.record(used, self._clock.wall())
-        rows = self._rows
-        for key, more in self._desk.take()[0].used.items():
-            rows[key] = rows[key].plus(more) if key in rows else more
-        while len(rows) > _MOST_ROWS:
+        key, rows = self._keys.of(used, self._clock.wall()), self._rows
+        before = rows.get(key)
+        if before is not None:
+            rows[key] = before.plus(used)
+            return
+        rows[key] = Used(*key[1:], *used.counts)
+        if len(rows) > _MOST_ROWS:
             del rows[next(iter(rows))]
 
     async def usage(self, query: UsageQuery) -> list[Used]:
