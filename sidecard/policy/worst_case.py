@@ -20,6 +20,10 @@ _SEARCHES: Final = 10
 """How often a tool is assumed to search that may do so as often as it likes:
 the upstream pauses its loop after so many rounds."""
 
+_MOST_SEARCHES: Final = 10**6
+"""No request searches so often, whatever it allows: a larger number would have a cost of more
+digits than can be written down."""
+
 _PLAIN: Final = frozenset(
     {
         *("max_tokens", "system", "tools", "tool_choice", "thinking", "output_config", "metadata"),
@@ -35,7 +39,7 @@ def worst_of_cut(call: Call, usage: Usage) -> Usage | None:
     parameters = call.parameters
     if not usage.certain or usage.apart or not parameters.keys() <= _PLAIN:
         return None
-    if any(tool.get("type") not in (None, "custom") for tool in parameters.get("tools", ())):
+    if any(tool.get("type") not in (None, "custom") for tool in _tools(call)):
         return None
     written = max(usage.output_tokens, parameters["max_tokens"])
     return replace(usage, output_tokens=written)
@@ -54,12 +58,20 @@ def terms(call: Call, estimator: Estimator) -> Terms:
         writes_cache=estimator.caches(call),
         fast=parameters.get("speed") == "fast",
         anywhere=parameters.get("inference_geo") == "global",
-        searches=sum([_searches(tool) for tool in parameters.get("tools", ())]),
+        searches=sum([_searches(tool) for tool in _tools(call)]),
     )
+
+
+def _tools(call: Call) -> list[JsonObject]:
+    """Return its tools, of which there may be null; what is none is for the upstream to refuse."""
+    tools = call.parameters.get("tools")
+    return [t for t in tools if isinstance(t, dict)] if isinstance(tools, list) else []
 
 
 def _searches(tool: JsonObject) -> int:
     if not str(tool.get("type")).startswith("web_search"):
         return 0
     most = tool.get("max_uses")
-    return int(most) if isinstance(most, int | float) and most > 0 else _SEARCHES
+    if not isinstance(most, int | float) or most <= 0:
+        return _SEARCHES
+    return int(min(most, _MOST_SEARCHES))

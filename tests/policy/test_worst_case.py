@@ -38,10 +38,16 @@ def asking(**parameters: object) -> Call:
             asking(tools=[{**SEARCH, "max_uses": 3}, {**SEARCH, "max_uses": "x"}]),
             Terms(writes_cache=False, searches=13),
         ),
+        (
+            asking(tools=[{**SEARCH, "max_uses": 10**4000}, {**SEARCH, "max_uses": 1e300}]),
+            Terms(writes_cache=False, searches=2_000_000),
+        ),
+        (asking(tools=None), Terms(writes_cache=False)),
+        (asking(tools=["t", SEARCH]), Terms(writes_cache=False, searches=10)),
     ],
 )
 def test_what_a_call_asks_for_is_known(call: Call, expected: Terms) -> None:
-    """Caching anywhere in the question, speed, place and searches are seen."""
+    """Caching anywhere in the question, speed, place and searches are seen, whatever is sent."""
     assert terms(call, Estimator()) == expected
 
 
@@ -65,6 +71,7 @@ def test_without_a_price_there_is_none() -> None:
     [
         (asking(), Usage(7, 3), 100),
         (asking(tools=[{"name": "t"}, {"type": "custom"}]), Usage(7, 3, 5, 6, 2), 100),
+        (asking(tools=None), Usage(7, 3), 100),
         (asking(), Usage(7, 300), 300),
         (asking(tools=[SEARCH]), Usage(7, 3), None),
         (asking(mcp_servers=[{}]), Usage(7, 3), None),

@@ -18,6 +18,8 @@ from sidecard.server.wire.violations import Violations, shown
 _MESSAGES: Final = 10_000
 _OURS: Final = frozenset({"model", "messages", "stream"})
 _NAMESPACE_CHARS: Final = 64
+_MOST_TOKENS: Final = 2**31 - 1
+"""As over gRPC."""
 
 Headers = Mapping[str, str]
 _Chosen = TypeVar("_Chosen")
@@ -113,8 +115,8 @@ _MODES: Final = {mode.value: mode for mode in CacheMode}
 def _max_tokens(body: JsonObject, route: Route | None, found: Violations) -> int:
     default = route.max_tokens if route else 1
     chosen = body.get("max_tokens", default)
-    if type(chosen) is not int or chosen < 1:
-        found.add("max_tokens", "has to be a whole number of at least 1")
+    if type(chosen) is not int or not 1 <= chosen <= _MOST_TOKENS:
+        found.add("max_tokens", f"has to be a whole number from 1 to {_MOST_TOKENS:,}")
         return default
     limit = limit_of(route.targets[0]) if route else None
     if limit is not None and chosen > limit and "max_tokens" in body:
