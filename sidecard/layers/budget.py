@@ -90,7 +90,7 @@ class Spend:
         return reply
 
     def _record(self, call: Call, book: Book, seen: Watch, outcome: Outcome | None) -> None:
-        if _billed(seen.attempt):
+        if outcome is not None or _billed(seen.attempt):  # An answer may be free, and is one.
             whole = outcome is not None and outcome.ending is Ending.COMPLETED
             book.record(self._actual(call, self._worst_of, seen.attempt, whole=whole)[1])
 

@@ -80,6 +80,14 @@ async def test_the_record_is_the_same_without_a_budget(
     assert book.open == {}
 
 
+@pytest.mark.parametrize("unlimited", [False, True], ids=["budget", "none"])
+async def test_an_answer_of_a_model_that_costs_nothing_is_in_the_record(*, unlimited: bool) -> None:
+    """Its tokens were used all the same."""
+    book = Notebook()
+    await ask(Bank(Script(WHOLE), price=0, book=book, unlimited=unlimited))
+    assert [(u.calls, u.guessed, u.input_tokens, u.nano_usd) for u in book.used] == [(1, 0, 7, 0)]
+
+
 async def test_a_caller_who_leaves_is_in_the_record_without_a_budget() -> None:
     """Before the first content as after it: the upstream may bill it."""
     for begun in (False, True):

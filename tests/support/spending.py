@@ -29,13 +29,16 @@ WORST = {DEAR.name: 100, CHEAP.name: 10, "claude-test": 100}
 class Bills:
     """Between the layer and a script: puts attempts on the trail, and prices whole answers.
 
-    A token costs a nano-US-dollar. What `free` lists by message is not billed.
+    A token costs `price` nano-US-dollars. What `free` lists by message is not billed.
     """
 
-    def __init__(self, next_: Handler, clock: ManualClock, free: Iterable[str] = ()) -> None:
+    def __init__(
+        self, next_: Handler, clock: ManualClock, free: Iterable[str] = (), price: int = 1
+    ) -> None:
         self._next = next_
         self._clock = clock
         self._free = set(free)
+        self._price = price
 
     async def __call__(self, call: Call) -> Reply:
         attempt = call.trail.begin(call.target.name, self._clock.now())
@@ -49,11 +52,10 @@ class Bills:
         reply.on_end(partial(self._settle, attempt))
         return reply
 
-    @staticmethod
-    def _settle(attempt: Attempt, outcome: Outcome) -> None:
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.usage = usage = outcome.usage
         if outcome.ending is Ending.COMPLETED and usage is not None and usage.certain:
-            attempt.cost_nano_usd = usage.input_tokens + usage.output_tokens
+            attempt.cost_nano_usd = self._price * (usage.input_tokens + usage.output_tokens)
 
 
 class Notebook:
@@ -110,6 +112,7 @@ class Bank:
         next_: Handler,
         *budgets: Budget,
         free: Sequence[str] = (),
+        price: int = 1,
         unlimited: bool = False,
         **how: Any,  # the layer's own
     ) -> None:
@@ -117,7 +120,7 @@ class Bank:
         self.ledger = Ledger(budgets or ([] if unlimited else [limited(1_000)]))
         self.notes: list[object] = []
         self.layer = Spend(
-            Bills(next_, self.clock, free),
+            Bills(next_, self.clock, free, price),
             ledger=self.ledger,
             worst_of=worst_of,
             clock=self.clock,
