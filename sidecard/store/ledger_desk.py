@@ -30,6 +30,10 @@ class UsageKey(NamedTuple):
     route: str
     model: str
 
+    def others(self) -> "UsageKey":
+        """Return what those of its hour are under that come late."""
+        return UsageKey(self.hour, OTHERS, OTHERS, OTHERS)
+
 
 class UsageKeys:
     """What use is counted under. Callers choose tenants, and may choose any number of them."""
@@ -47,7 +51,7 @@ class UsageKeys:
         key = UsageKey(hour, used.tenant, used.route, used.model)
         if key not in self._keys:
             if len(self._keys) >= _KEYS_AN_HOUR:
-                return key._replace(tenant=OTHERS, route=OTHERS, model=OTHERS)
+                return key.others()
             self._keys.add(key)
         return key
 
@@ -129,7 +133,9 @@ class LedgerDesk:
     def give_back(self, batch: Batch) -> None:
         """Keep the use that a batch had which wasn't written; the rest will be restated."""
         with self._lock:
-            for key, used in batch.used.items():
+            # What came meanwhile is less than what gathers there while the disk is away.
+            came, self._batch.used = self._batch.used, batch.used
+            for key, used in came.items():
                 self._use(key, used)
 
     def ask(self, run: Callable[[], Any]) -> "Future[Any]":
@@ -160,12 +166,11 @@ class LedgerDesk:
         self._hurried.clear()
 
     def _use(self, key: UsageKey, used: Used) -> None:
-        before = self._batch.used.get(key)
-        if before is None:
-            if len(self._batch.used) < _MOST_KEYS:
-                self._batch.used[key] = Used(*key[1:], *used.counts)
-        else:
-            self._batch.used[key] = before.plus(used)
+        rows = self._batch.used
+        if key not in rows and len(rows) >= _MOST_KEYS:
+            key = key.others()
+        before = rows.get(key)
+        rows[key] = Used(*key[1:], *used.counts) if before is None else before.plus(used)
 
     def __repr__(self) -> str:
         return f"<LedgerDesk, {len(self._batch.waiters)} waiting>"

@@ -16,9 +16,9 @@ from sidecard.core.ledger import (
     Used,
 )
 from sidecard.policy.accounts import OTHERS
-from sidecard.store import ledger_file
+from sidecard.store import ledger_desk, ledger_file
 from sidecard.store.ledger import DiskBook
-from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.ledger_desk import Batch, LedgerDesk, UsageKey
 from sidecard.store.ledger_file import LedgerFile
 from sidecard.store.ledger_memory import MemoryBook
 from tests.store.ledgers import HOUR, QUICK, holding, opened
@@ -97,6 +97,22 @@ async def test_tenants_that_callers_make_up_are_bounded() -> None:
     rows = await book.usage(UsageQuery(0, ("tenant",)))
     assert len(rows) == 5_001
     assert {row.tenant: row.nano_usd for row in rows}[OTHERS] == 1_000
+
+
+def test_while_nothing_can_be_written_no_use_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hour upon hour gathers; of too many the later ones are counted together, by the hour."""
+    monkeypatch.setattr(ledger_desk, "_MOST_KEYS", 4)
+    desk = LedgerDesk()
+    for hour in range(3):
+        for number in range(3):
+            desk.record(Used(f"t{number}", "r", "m", nano_usd=1), hour * 3600.0)
+        taken, _ = desk.take()
+        desk.record(Used("t0", "r", "m", nano_usd=10), hour * 3600.0)
+        desk.give_back(taken)
+    used = desk.take()[0].used
+    found = {(key.hour, key.tenant): row.nano_usd for key, row in used.items()}
+    first = {(0, "t0"): 11, (0, "t1"): 1, (0, "t2"): 1, (1, "t0"): 11}
+    assert found == first | {(1, OTHERS): 2, (2, OTHERS): 13}
 
 
 async def test_a_record_alone_is_written_at_the_next_look(tmp_path: Path) -> None:
