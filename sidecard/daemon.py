@@ -29,6 +29,7 @@ from sidecard.opening import (
     open_spans,
     open_store,
     open_transport,
+    opened_for,
     tell_of_memory,
 )
 from sidecard.reloading import Reloader
@@ -200,6 +201,7 @@ async def serve(
         async def adopt(wanted: Config) -> None:
             if not running.state.ledger.budgets:
                 tell_of_memory(wanted)
+                await opened_for(wanted, running.state.book)
             running.configure(wanted, fronts)
 
         reloader = Reloader(again, plan, adopt=adopt, clock=clock, reloads=reloads)

@@ -142,13 +142,17 @@ async def open_book(
         keep_usage_s=config.budgets.usage_days * 86_400.0,
     )
     try:
-        # Nobody is to be refused because a file is just being opened.
-        if config.budgets.limits:
-            with contextlib.suppress(LedgerFailed, TimeoutError):
-                await asyncio.wait_for(book.flush(), _OPEN_S)
+        await opened_for(config, book)
         yield book
     finally:
         await book.aclose()
+
+
+async def opened_for(config: Config, book: Book) -> None:
+    """Wait for the book where budgets need it: nobody is to be refused while it is opened."""
+    if config.budgets.limits:
+        with contextlib.suppress(LedgerFailed, TimeoutError):
+            await asyncio.wait_for(book.flush(), _OPEN_S)
 
 
 def tell_of_memory(config: Config) -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from sidecard.core.ledger import Used
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
+from sidecard.store.ledger_desk import Batch, UsageKey
+from sidecard.store.ledger_file import LedgerFile
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.reloading import reloaded, served, shows, write
 from tests.support.rpc import fails, read
@@ -119,6 +123,26 @@ async def test_a_price_that_changes_holds_for_new_calls(file: Path) -> None:
             "accounts"
         ]
         assert account["spent"] == before.cost_nano_usd + after.cost_nano_usd
+
+
+async def test_the_first_budgets_wait_for_a_ledger_that_is_being_opened(
+    file: Path, tmp_path: Path
+) -> None:
+    """As at a start: nobody is refused because a large file takes its time."""
+    batch, hour = Batch(), int(time.time()) // 3600
+    for number in range(100_000):
+        whose = f"tenant-{number}", "default", "claude"
+        batch.used[UsageKey(hour - number // 5_000, *whose)] = Used(*whose)
+    folder = tmp_path / "data" / "ledger"
+    folder.mkdir(parents=True)
+    ledger = LedgerFile(folder)
+    ledger.commit(batch)
+    ledger.close()
+    env = {"SIDECARD_DATA_DIR": str(folder.parent)}
+    async with Simulator() as sim, served(sim, file, **env) as (daemon, caller):
+        write(file, budgets={"limits": [{"name": "all", "calls": 9}]})
+        await reloaded(daemon)
+        await caller.Generate(ASK)
 
 
 async def test_a_budget_that_goes_and_comes_back_has_what_was_under_way(file: Path) -> None:
