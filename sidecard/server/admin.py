@@ -37,6 +37,8 @@ _log: Final = logging.getLogger(__name__)
 _SILENT: Final = logging.Logger(__name__, logging.CRITICAL)  # noqa: LOG001  # of no tree
 
 _LONGEST_S: Final = 10.0
+_USAGE_S: Final = 9.0
+"""Before the connection is cut: aiohttp lets whoever is asked go on for nobody."""
 _STOP_S: Final = 0.5
 _CONNECTIONS: Final = 64
 _LATEST: Final = 1e12
@@ -166,7 +168,10 @@ class AdminServer:
     async def _usage(self, request: BaseRequest) -> Response:
         try:
             query = _query(request)
-            rows = await self._told.usage(query)
+            async with asyncio.timeout(_USAGE_S):
+                rows = await self._told.usage(query)
+        except TimeoutError:
+            return _text(503, f"the ledger can't be read: it takes longer than {_USAGE_S:g} s")
         except ValueError:
             told = f"expected since in seconds since 1970, and by of {', '.join(WHOSE)}"
             return _text(400, told)

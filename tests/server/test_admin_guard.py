@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.ledger import UsageQuery, Used
 from sidecard.server import admin
 from sidecard.server.address import AddressError
 from sidecard.server.admin import AdminServer
@@ -129,6 +130,28 @@ async def test_a_page_that_fails_is_told_in_the_log_alone(
     assert b"TOPSECRET" not in failed
     assert b" 200 OK" in healthy
     assert [record.message for record in caplog.records] == ["a page failed"]
+
+
+async def test_nobody_sums_up_for_those_who_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use that takes too long is told as such, and given up: a disk may be stuck."""
+    monkeypatch.setattr(admin, "_USAGE_S", 0.05)
+    asked: list[str] = []
+
+    async def usage(_: UsageQuery) -> list[Used]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            asked.append("given up")
+            raise
+        return []
+
+    server = AdminServer("127.0.0.1:0", told(usage=usage))
+    await server.start()
+    answer = await send(server, HEALTH.replace(b"healthz", b"usage.json"))
+    await server.stop()
+    assert b" 503 " in answer
+    assert b"the ledger can't be read: it takes longer than 0.05 s" in answer
+    assert asked == ["given up"]
 
 
 async def test_an_address_of_another_machine_is_told() -> None:
