@@ -252,7 +252,7 @@ REFUSED: list[tuple[dict[str, str], str, Any, int, str]] = [
     ({}, "/v1/messages", {**ASKED, "messages": ["hi"]}, 400, "messages[0]"),
     ({}, "/v1/messages", {**ASKED, "max_tokens": 0}, 400, "max_tokens"),
     ({}, "/v1/messages", {**ASKED, "max_tokens": True}, 400, "max_tokens"),
-    ({}, "/v1/messages", {**ASKED, "max_tokens": 10**4_000}, 400, "max_tokens"),
+    ({}, "/v1/messages", {**ASKED, "model": "claude-x", "max_tokens": 2**31}, 400, "max_tokens"),
     ({}, "/v1/messages", {**ASKED, "stream": "yes"}, 400, "stream"),
     ({}, "/v1/messages", {**ASKED, "model": "gpt"}, 400, 'unknown route or model "gpt"'),
     ({}, "/v1/messages", [], 400, "body"),
