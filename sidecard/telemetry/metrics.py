@@ -318,7 +318,7 @@ class Metrics:
         }
 
     def summary(self) -> JsonObject:
-        """Return what the status shows of all calls so far: by route, or by route and mode."""
+        """Return what the status shows of all calls so far, each number by its labels."""
         return {
             "cache_calls": self.cache.told(),
             "tokens": self.tokens.told(),
