@@ -271,7 +271,7 @@ class Metrics:
         return self._routes(name)
 
     def rpc(self, method: str, code: str, seconds: float) -> None:
-        """Count an RPC that has ended, whatever became of it."""
+        """Count an RPC that has ended, whatever became of it; over HTTP a path and a status."""
         self.rpcs.add(method, code)
         self.rpc_seconds.add(seconds, method)
 
