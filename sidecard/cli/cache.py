@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from sidecard_client.operator import Operator
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_TIMEOUT_S: Final = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
