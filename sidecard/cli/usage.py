@@ -10,8 +10,8 @@ from typing import Final
 from sidecard.cli import show
 from sidecard.cli.budget import NANO
 from sidecard.cli.show import Document, cell, table
+from sidecard.core.ledger import WHOSE
 
-BY: Final = ("tenant", "route", "model")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIMEOUT_S: Final = 12.0
 """More than the daemon takes: half a million rows are summed up in seconds."""
@@ -115,8 +115,8 @@ def _dollars(row: Document) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if wrong := [name for name in names if name not in BY]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(BY)}")
+    if wrong := [name for name in names if name not in WHOSE]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(WHOSE)}")
     return names
 
 
