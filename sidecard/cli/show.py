@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 _DEFAULT: Final = "127.0.0.1:7412"
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+"""What an age may be given in, and how many seconds each has."""
+
 _MOST_BYTES: Final = 4 << 20
 _OK: Final = 200
 _WHY_BYTES: Final = 200

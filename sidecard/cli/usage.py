@@ -9,10 +9,9 @@ from typing import Final
 
 from sidecard.cli import show
 from sidecard.cli.budget import NANO
-from sidecard.cli.show import Document, cell, table
+from sidecard.cli.show import UNITS_S, Document, cell, table
 from sidecard.core.ledger import WHOSE
 
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIMEOUT_S: Final = 12.0
 """More than the daemon takes: half a million rows are summed up in seconds."""
 _COUNTS: Final = (
@@ -121,7 +120,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _age_s(text: str) -> float:
-    number, unit = text[:-1], _UNITS_S.get(text[-1:])
+    number, unit = text[:-1], UNITS_S.get(text[-1:])
     if unit is None or not number.isascii() or not number.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no age; expected one as 90m, 12h or 7d")
     return float(int(number) * unit)
