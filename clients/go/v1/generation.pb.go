@@ -145,7 +145,7 @@ const (
 	Source_SOURCE_CACHE_EXACT Source = 2
 	// The cache: a question of the same meaning before.
 	Source_SOURCE_CACHE_SEMANTIC Source = 3
-	// The cache: expired, since no target answered.
+	// The cache: expired, since no target answered, or while a new answer is being asked for.
 	Source_SOURCE_CACHE_STALE Source = 4
 	// The upstream, for an equal call at the same time.
 	Source_SOURCE_COALESCED Source = 5
@@ -882,7 +882,7 @@ type CachePolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Default: DEFAULT.
 	Mode CachePolicy_Mode `protobuf:"varint,1,opt,name=mode,proto3,enum=sidecard.v1.CachePolicy_Mode" json:"mode,omitempty"`
-	// How long the answer stays fresh. Default: the route's.
+	// How long the answer stays fresh, and how old a cached one may be. Default: the route's.
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Separates entries of one tenant, at most 64 characters. Default: none.
 	Namespace     string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`

@@ -878,7 +878,7 @@ pub struct CachePolicy {
     /// Default: DEFAULT.
     #[prost(enumeration = "cache_policy::Mode", tag = "1")]
     pub mode: i32,
-    /// How long the answer stays fresh. Default: the route's.
+    /// How long the answer stays fresh, and how old a cached one may be. Default: the route's.
     #[prost(message, optional, tag = "2")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
     /// Separates entries of one tenant, at most 64 characters. Default: none.
@@ -1204,7 +1204,7 @@ pub enum Source {
     CacheExact = 2,
     /// The cache: a question of the same meaning before.
     CacheSemantic = 3,
-    /// The cache: expired, since no target answered.
+    /// The cache: expired, since no target answered, or while a new answer is being asked for.
     CacheStale = 4,
     /// The upstream, for an equal call at the same time.
     Coalesced = 5,

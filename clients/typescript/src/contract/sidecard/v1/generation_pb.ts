@@ -407,7 +407,7 @@ export type CachePolicy = Message<"sidecard.v1.CachePolicy"> & {
   mode: CachePolicy_Mode;
 
   /**
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    *
    * @generated from field: google.protobuf.Duration ttl = 2;
    */
@@ -966,7 +966,7 @@ export enum Source {
   CACHE_SEMANTIC = 3,
 
   /**
-   * The cache: expired, since no target answered.
+   * The cache: expired, since no target answered, or while a new answer is being asked for.
    *
    * @generated from enum value: SOURCE_CACHE_STALE = 4;
    */
