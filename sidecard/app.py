@@ -3,7 +3,6 @@
 `build_stack` is the architecture; read it first.
 """
 
-import logging
 import random
 from typing import NamedTuple
 
@@ -25,8 +24,6 @@ from sidecard.layers.structured import Structured
 from sidecard.state import State
 from sidecard.upstream.client import Client
 from sidecard.upstream.handler import Upstream
-
-_log = logging.getLogger(__name__)
 
 
 class Stack(NamedTuple):

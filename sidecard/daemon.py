@@ -184,7 +184,7 @@ async def serve(
 ) -> int:
     """Run the daemon until a signal; return the exit status. `again` reads the configuration anew.
 
-    Raises `AddressError` or `Misconfigured` when it can't start.
+    Raises `AddressError`, `BadTokens` or `Misconfigured` when it can't start.
     """
     config, means = plan.loaded.config, plan.upstream
     async with open_transport(plan.loaded, means, env) as transport, AsyncExitStack() as closing:

@@ -7,7 +7,7 @@ import pytest
 from sidecard.cli.main import COMMANDS, main
 from sidecard.config.schema import Config
 from sidecard.config.tree import fields_of
-from sidecard.policy import fingerprint
+from sidecard.policy import answer, fingerprint
 from sidecard.store import codec, environment, ledger_file, trees
 from tests.support.source import ROOT
 
@@ -64,3 +64,4 @@ def test_the_formats_are_those_of_the_code() -> None:
     )
     assert f"and the record of use | `{ledger}` |" in PAGE
     assert f"a fingerprint of the question, whose version is now `{fingerprint.VERSION}`" in PAGE
+    assert f"packed in a form\n  of their own, now `{answer.VERSION}`" in PAGE

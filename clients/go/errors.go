@@ -27,11 +27,11 @@ const (
 	InvalidCall Reason = "INVALID_CALL"
 	// Unauthenticated: the daemon wants a token, or another one.
 	Unauthenticated Reason = "UNAUTHENTICATED"
-	// PermissionDenied: the token doesn't allow this tenant or method.
+	// PermissionDenied: the token is for another tenant.
 	PermissionDenied Reason = "PERMISSION_DENIED"
 	// NotCached: the call wanted a cached answer alone, and there is none.
 	NotCached Reason = "NOT_CACHED"
-	// Overloaded: the daemon's queue is full, or the deadline can't be met.
+	// Overloaded: the daemon has no room for the call, or its deadline can't be met.
 	Overloaded Reason = "OVERLOADED"
 	// BudgetExhausted: a budget has no room for the call; Violations name it.
 	BudgetExhausted Reason = "BUDGET_EXHAUSTED"

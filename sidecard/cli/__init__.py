@@ -1,4 +1,4 @@
-"""The command line: `sidecard serve | check | call | simulate`."""
+"""The command line: `sidecard COMMAND`; `main.COMMANDS` has all of them."""
 
 from sidecard.cli.main import main
 

@@ -4,16 +4,13 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sidecard.cli import operator, secured, show
-from sidecard.cli.show import Document, cell, section, table
+from sidecard.cli.show import UNITS_S, Document, cell, section, table
 
 if TYPE_CHECKING:
     from sidecard_client.operator import Operator
-
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_TIMEOUT_S: Final = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,4 +106,4 @@ def _seconds(text: str) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no age; expected as 90s, 15m, 12h or 7d")
-    return float(match[1]) * _UNITS_S[match[2]]
+    return float(match[1]) * UNITS_S[match[2]]

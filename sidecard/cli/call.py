@@ -8,12 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 
-from sidecard.cli import secured
+from sidecard.cli import secured, show
 from sidecard_client import Client, Options, Reply, SidecardError
 
 WHOLE = ("end_turn", "stop_sequence")
-INTERRUPTED, PIPE_CLOSED = 130, 141
-"""Exit statuses of what a signal ended, as shells give them: 128 + SIGINT, 128 + SIGPIPE."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
             reply = _answer(client, arguments)
         _remark(reply, verbose=arguments.verbose)
     except SidecardError as error:
-        return _complain(str(error), 1)
+        return show.complain(arguments, str(error), 1)
     except ValueError as error:  # The address, or a text that isn't UTF-8.
-        return _complain(str(error), 2)
+        return show.complain(arguments, str(error), 2)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return show.INTERRUPTED
     except BrokenPipeError:
         # Nobody reads on; and Python, which flushes at its exit, must not complain of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        return show.PIPE_CLOSED
     return 0
 
 
@@ -109,8 +107,3 @@ def _facts(reply: Reply) -> Iterator[str]:
     first, total = timings.first_event.ToMilliseconds(), timings.total.ToMilliseconds()
     yield f"time: {first} ms to the first event, {total} ms in all"
     yield f"request: {reply.request_id}"
-
-
-def _complain(message: str, status: int) -> int:
-    print(f"sidecard call: {message}", file=sys.stderr)
-    return status

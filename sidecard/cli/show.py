@@ -1,4 +1,4 @@
-"""What commands that show a daemon's state share: how it is asked, and tables of what it tells."""
+"""What commands share that ask a running daemon: how it is asked, how they end, and tables."""
 
 import argparse
 import http.client
@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 _DEFAULT: Final = "127.0.0.1:7412"
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+"""What an age may be given in, and how many seconds each has."""
+
 _MOST_BYTES: Final = 4 << 20
 _OK: Final = 200
 _WHY_BYTES: Final = 200
 _PORTS: Final = 1 << 16
 INTERRUPTED, PIPE_CLOSED = 130, 141
-"""Exit statuses of what a signal ended, as those of `sidecard call`."""
+"""Exit statuses of what a signal ended, as shells give them: 128 + SIGINT, 128 + SIGPIPE."""
 
 Document = dict[str, Any]
 

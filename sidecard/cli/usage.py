@@ -9,10 +9,9 @@ from typing import Final
 
 from sidecard.cli import show
 from sidecard.cli.budget import NANO
-from sidecard.cli.show import Document, cell, table
+from sidecard.cli.show import UNITS_S, Document, cell, table
+from sidecard.core.ledger import WHOSE
 
-BY: Final = ("tenant", "route", "model")
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIMEOUT_S: Final = 12.0
 """More than the daemon takes: half a million rows are summed up in seconds."""
 _COUNTS: Final = (
@@ -115,13 +114,13 @@ def _dollars(row: Document) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if wrong := [name for name in names if name not in BY]:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(BY)}")
+    if wrong := [name for name in names if name not in WHOSE]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(WHOSE)}")
     return names
 
 
 def _age_s(text: str) -> float:
-    number, unit = text[:-1], _UNITS_S.get(text[-1:])
+    number, unit = text[:-1], UNITS_S.get(text[-1:])
     if unit is None or not number.isascii() or not number.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no age; expected one as 90m, 12h or 7d")
     return float(int(number) * unit)

@@ -73,9 +73,9 @@ A value comes from the first of these that has it:
 
 `ANTHROPIC_BASE_URL` counts too: it is the default of `upstream.base_url`.
 
-The sections `retry`, `hedge`, `admission` and `cache` hold for all routes, `breaker`, `limits` and
-`timeouts` for all targets. A route or a target may have a section of that name with the fields
-in which it differs; only those replace the ones for all.
+The sections `retry`, `hedge`, `admission`, `cache`, `input` and `structured` hold for all routes,
+`breaker`, `limits` and `timeouts` for all targets. A route or a target may have a section of that
+name with the fields in which it differs; only those replace the ones for all.
 
 A changed file takes effect while the daemon runs, within two seconds: see [reload.md](reload.md).
 What only a restart changes says so below; all else is live.

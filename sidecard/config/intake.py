@@ -90,10 +90,10 @@ class Input(Section):
 class Redaction(Section):
     """What is personal or secret in texts.
 
-    In log lines all of it is always replaced by its name, but in what calls are found by: tenants
-    and request ids; in what is sent, where `input.redact` says so. `email`, `card` (payment cards,
-    by their check digit) and `key` (keys of well-known services, JSON web tokens, private keys)
-    are known.
+    In log lines all of it is always replaced by its name, but in what calls are found by: tenants,
+    routes, targets and request ids; in what is sent, where `input.redact` says so. `email`, `card`
+    (payment cards, by their check digit) and `key` (keys of well-known services, JSON web tokens,
+    private keys) are known.
     """
 
     patterns: Mapping[RedactionName, Regex] = Field(

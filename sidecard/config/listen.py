@@ -70,8 +70,9 @@ class Listen(Section):
     )
     admin: AdminAddress | None = Field(
         "127.0.0.1:7412",
-        description="Where `/metrics`, `/healthz` and `/readyz` are served over HTTP: `host:port`, "
-        "no socket's file. Port 0 takes a free one, which the log names. null: nowhere. "
+        description="Where the status page, `/status.json`, `/usage.json`, `/metrics`, `/healthz` "
+        "and `/readyz` are served over HTTP: `host:port`, no socket's file. "
+        "Port 0 takes a free one, which the log names. null: nowhere. "
         "There is no encryption and no login. A Prometheus that scrapes the pod's address needs "
         "`0.0.0.0:7412` here and `allow_remote`; `listen.grpc` can stay on loopback.",
     )

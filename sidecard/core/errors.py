@@ -5,7 +5,7 @@
     ├── Unauthenticated          no caller's token, or a wrong one
     ├── PermissionDenied         the token is not for this tenant
     ├── NotCached                only the cache may answer, and it can't
-    ├── Overloaded               queue full, or the deadline can't be met
+    ├── Overloaded               no room here, or the deadline can't be met
     ├── BudgetExhausted          the ledger refuses
     ├── RateLimited              the bucket's wait is longer than allowed
     ├── BreakerOpen              open, or half-open without a permit
@@ -13,9 +13,9 @@
     ├── ShuttingDown             the daemon ends, and the call wasn't done in time
     ├── UpstreamError
     │   ├── UpstreamThrottled       429
-    │   ├── UpstreamUnavailable     5xx, 529, connection faults, first-event timeout
+    │   ├── UpstreamUnavailable     5xx, 408, 409, connection faults, timeouts, nonsense
     │   ├── UpstreamRefused         other 4xx: the caller's mistake, found there
-    │   ├── UpstreamMisconfigured   401, 402, 403, unknown model: the operator's
+    │   ├── UpstreamMisconfigured   401, 402, 403, 404, 407: the operator's
     │   └── UpstreamInterrupted     failed after commit
     └── InvalidOutput            structured output still invalid after the re-asks
 
@@ -114,8 +114,8 @@ class NotCached(SidecardError):
 class Overloaded(SidecardError):
     """There is no room here.
 
-    The queue is full, the deadline can't be met at the current rate,
-    or no descriptor is left for a connection to the upstream.
+    The queue is full, the deadline can't be met at the current rate, too many calls are open,
+    or the machine lacks memory, a descriptor, or the process that checks schemas.
     """
 
     blame = Blame.LOCAL
@@ -207,7 +207,7 @@ class UpstreamRefused(UpstreamError):
 
 
 class UpstreamMisconfigured(UpstreamError):
-    """Key, permission, billing or model name: the operator has to act (401, 402, 403, 404)."""
+    """Key, permission, billing, model name or proxy: the operator has to act (401 to 404, 407)."""
 
     moves_on = True
     blame = Blame.OPERATOR

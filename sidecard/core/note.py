@@ -49,7 +49,10 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class RetriesEnded:
-    """A failure that could have been retried wasn't: `why` is budget, attempts or deadline."""
+    """A failure that could have been retried wasn't.
+
+    `why` is attempts, retry_after, deadline or budget.
+    """
 
     request_id: str
     target: str

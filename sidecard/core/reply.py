@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from sidecard.core.clock import Clock
 from sidecard.core.errors import UpstreamInterrupted
@@ -55,6 +55,10 @@ class Head:
     rate_limits: RateLimits | None = None
     attempt: Attempt | None = None
     age_s: float | None = None
+
+
+_MAY_CHANGE: Final = ("target", "degraded", "upstream_request_id", "rate_limits", "attempt")
+"""Of a head, when its stream goes on at another target."""
 
 
 class EventStream(Protocol):
@@ -109,6 +113,10 @@ class Reply:
     def amend(self, **changes: object) -> None:
         """Change fields of the head, as an outer layer that knows more does."""
         self.head = replace(self.head, **changes)  # type: ignore[arg-type]
+
+    def follow(self, head: Head) -> None:
+        """Take over what changes in a head when its stream goes on at another target."""
+        self.amend(**{name: getattr(head, name) for name in _MAY_CHANGE})
 
     @property
     def at_hand(self) -> Message | None:

@@ -15,7 +15,7 @@ so there is one caller, as long as there are any, whose answer is to be counted 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sidecard.core.call import Call, Mode, Priority
 from sidecard.core.clock import Clock
@@ -29,9 +29,6 @@ from sidecard.policy.sharing import copied, retell, shared
 
 if TYPE_CHECKING:
     from sidecard.core.message import Message
-
-_MAY_CHANGE: Final = ("target", "degraded", "upstream_request_id", "rate_limits", "attempt")
-"""Of a head, when its stream goes on at another target."""
 
 
 class Seat(Place):
@@ -244,7 +241,7 @@ class _Reader:
         head, reply = self._inner.head, self._seat.reply
         if head is not self._head and reply is not None:
             self._head = head
-            reply.amend(**{name: getattr(head, name) for name in _MAY_CHANGE})
+            reply.follow(head)
         return batch
 
     async def aclose(self) -> None:

@@ -4,7 +4,7 @@ Its last batch waits for the verdict. With a good one it goes out whole, the ver
 `Finished`; with a bad one there is no `Finished`, so that nobody takes the stream for an answer.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sidecard.core.call import Call
 from sidecard.core.event import Batch, Checked, Finished
@@ -14,9 +14,6 @@ from sidecard.core.reply import Reply
 if TYPE_CHECKING:
     from sidecard.core.errors import InvalidOutput
     from sidecard.layers.structured import Schema, Structured
-
-_MAY_CHANGE: Final = ("target", "degraded", "upstream_request_id", "rate_limits", "attempt")
-"""Of a head, when its stream goes on at another target."""
 
 
 class Verified:
@@ -64,7 +61,7 @@ class Verified:
         head = self._reply.head
         if head is not self._head and self.outer is not None:
             self._head = head
-            self.outer.amend(**{name: getattr(head, name) for name in _MAY_CHANGE})
+            self.outer.follow(head)
 
     async def aclose(self) -> None:
         """Let go of the reply."""

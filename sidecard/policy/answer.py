@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from sidecard.core import jsonio
 from sidecard.core.message import Message
 
-_VERSION: Final = 2
+VERSION: Final = 2
 
 
 class Answer(NamedTuple):
@@ -23,7 +23,7 @@ def pack(answer: Answer) -> bytes | None:
     """Return the answer as bytes; None for one that JSON can't hold, as it has infinite numbers."""
     message = answer.message
     form = [
-        _VERSION,
+        VERSION,
         answer.target,
         answer.degraded,
         message.id,
@@ -44,7 +44,7 @@ def unpack(value: bytes) -> Answer | None:
     """Return what was packed; None for what this version can't read."""
     try:
         version, target, degraded, *told, content, extra = jsonio.loads(value)
-        if version != _VERSION:
+        if version != VERSION:
             return None
         id_, model, stop_reason, stop_sequence, output_json = told
     except (TypeError, ValueError):

@@ -13,8 +13,8 @@ from sidecard.core.jsonio import JsonObject
 from sidecard.policy.text_tokens import breaks, text_tokens
 
 MARGIN: Final = 0.4
-"""How much more than guessed any language, code or data that was measured turned out to be: 34 %
-at most."""
+"""How much is put on top of a guess; no language, code or data that was measured had more than 34 %
+on top of it."""
 MOST_MADE_UP: Final = 3.0
 """How many times `Guess.most` a text may have that is none of these, as letters by chance, Han from
 dictionaries or white space of alternating kinds. Each was made to have as much as can be."""

@@ -32,13 +32,10 @@ class Charge(NamedTuple):
 class Reservation:
     """What an attempt holds in all its budgets, until it is settled once. `number` is its own."""
 
-    __slots__ = ("charges", "facts", "number", "settled", "worst")
+    __slots__ = ("charges", "number", "settled", "worst")
 
-    def __init__(
-        self, number: int, facts: Facts, worst: Amounts, charges: Sequence[Charge]
-    ) -> None:
+    def __init__(self, number: int, worst: Amounts, charges: Sequence[Charge]) -> None:
         self.number = number
-        self.facts = facts
         self.worst = worst
         self.charges = charges
         self.settled = False
@@ -161,7 +158,7 @@ class Ledger:
             charge.account.reserve(charge.slot, charge.amount)
         self._number += 1
         self.open += 1
-        return Reservation(self._number, facts, worst, charges)
+        return Reservation(self._number, worst, charges)
 
     def settle(self, reservation: Reservation, actual: Amounts) -> list[Balance]:
         """Charge what it cost, the worst case where that isn't known; return what changed."""

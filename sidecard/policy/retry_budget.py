@@ -25,7 +25,6 @@ class RetryBudget:
         self, ratio: float = 0.2, floor_per_s: float = 1.0, window_s: float = 10.0
     ) -> None:
         self.ratio = ratio
-        self.floor_per_s = floor_per_s
         self.window_s = window_s
         self._floor = floor_per_s * window_s
         self._slice_s = window_s / _SLICES
@@ -37,7 +36,7 @@ class RetryBudget:
 
     def adopt(self, ratio: float, floor_per_s: float) -> None:
         """Allow as much from now on; what the window has counted stays."""
-        self.ratio, self.floor_per_s = ratio, floor_per_s
+        self.ratio = ratio
         self._floor = floor_per_s * self.window_s
 
     def deposit(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The gRPC edge: contract to core and back, errors to statuses, and the daemon's life.
+"""The edges: gRPC, HTTP and the admin page; errors to statuses, and the daemon's life.
 
 Only this package knows gRPC and the generated contract.
 """

@@ -14,7 +14,7 @@ class OpenCalls:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def add(self) -> asyncio.Task[object]:
-        """Count the running task's call, until gRPC has sent its status: that is the task's end.
+        """Count the running task's call until the task ends, which is when its end has been sent.
 
         Returns the task, since that takes a while to find out on Python 3.11.
         """

@@ -9,7 +9,7 @@ from sidecard.core.ledger import UsageQuery, Used
 
 @dataclass(slots=True)
 class Told:
-    """What the admin server tells: each is asked anew for every request, and may be replaced.
+    """What the admin server tells: each is asked anew for every request.
 
     `ready` returns why the daemon takes no calls, None when it does;
     `usage` raises `LedgerFailed`;

@@ -9,8 +9,8 @@ A script is a list of steps, in YAML or JSON, or a mapping with `steps` and `rep
       - {fault: stall, after_events: 10, match: {model: "claude-opus-*", stream: true}}
     repeat: false
 
-Each request to `/v1/messages` that is well-formed takes the first step which isn't used up
-and matches it, and uses it up by one.
+Each well-formed request takes the first step which isn't used up and matches it
+(`/v1/messages`, if the step doesn't say), and uses it up by one.
 A step is good for `times` requests (1), or for `for_s` seconds from the first one it serves.
 When no step is left, service is normal; with `repeat`, the script starts over.
 `refuse` is the one step that no request takes: it closes the listener

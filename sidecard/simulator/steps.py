@@ -234,7 +234,10 @@ class Oddity(Enum):
 
 
 class Odd(StepBase):
-    """An answer out of contract. The last three of them exist in streams only."""
+    """An answer out of contract.
+
+    `unknown_delta`, `orphan_delta` and `no_message_start` exist in streams only.
+    """
 
     fault: Literal["odd"]
     what: Annotated[tuple[Oddity, ...], Field(min_length=1)]

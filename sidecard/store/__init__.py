@@ -1,1 +1,1 @@
-"""Where the exact cache's answers are kept: LMDB on disk, or memory."""
+"""Where the cache's answers and the ledger are kept: LMDB on disk, or memory."""

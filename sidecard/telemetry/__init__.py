@@ -1,1 +1,1 @@
-"""What operators see of the daemon: for now its log."""
+"""What operators see of the daemon: its log, its metrics, the last calls and traces."""

@@ -271,7 +271,7 @@ class Metrics:
         return self._routes(name)
 
     def rpc(self, method: str, code: str, seconds: float) -> None:
-        """Count an RPC that has ended, whatever became of it."""
+        """Count an RPC that has ended, whatever became of it; over HTTP a path and a status."""
         self.rpcs.add(method, code)
         self.rpc_seconds.add(seconds, method)
 
@@ -318,7 +318,7 @@ class Metrics:
         }
 
     def summary(self) -> JsonObject:
-        """Return what the status shows of all calls so far: by route, or by route and mode."""
+        """Return what the status shows of all calls so far, each number by its labels."""
         return {
             "cache_calls": self.cache.told(),
             "tokens": self.tokens.told(),

@@ -1,8 +1,8 @@
 """The port to the network: send one request, read its answer as bytes.
 
 Two transports stand behind it, `direct` (aiohttp) and `sdk` (a client of the `anthropic` package).
-Both give the bytes of the Messages API, unparsed and decompressed or not compressed at all,
-and raise `TransportFault` for everything that isn't an HTTP answer.
+Both give the bytes of the Messages API, unparsed, and raise `TransportFault`
+for everything that isn't an HTTP answer, and for a 200 that is compressed.
 """
 
 from collections.abc import Mapping

@@ -51,7 +51,7 @@ def recovered_s(samples: list[Sample], back: float, target: str) -> float:
 
 
 async def test_an_outage_of_every_target() -> None:
-    """A minute of 529: the upstream gets at most 1.2 calls for each, and answers again soon after.
+    """Six seconds of 529: the upstream gets at most 1.2 calls for each, and soon answers again.
 
     Recovery takes at most one open time, and the time to the next call.
     """

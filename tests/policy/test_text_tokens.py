@@ -60,7 +60,7 @@ def test_no_text_at_all_has_many_more_than_the_most(name: str) -> None:
 
 
 def test_the_guess_is_near() -> None:
-    """For the current models it is within a third for each text, and within a tenth on average."""
+    """For the current models it is within 35 % for each text, and within a tenth on average."""
     table = {name: [off(name, generation) for generation in GENERATIONS] for name in COUNTS}
     current = [shares[1] for shares in table.values()]
     assert max(map(abs, current)) < 0.35

@@ -81,10 +81,10 @@ class Books:
         await self.book.reserved(Holding(found.number, amounts, used))
         return found
 
-    def settle(self, reservation: Reservation, cost: int) -> None:
+    def settle(self, reservation: Reservation, tenant: str, cost: int) -> None:
         """Say what it cost."""
         balances = self.ledger.settle(reservation, Amounts(cost, 1))
-        used = Used(reservation.facts.tenant, "default", "claude", nano_usd=cost)
+        used = Used(tenant, "default", "claude", nano_usd=cost)
         self.book.ended(reservation.number, balances, used)
 
     def release(self, reservation: Reservation) -> None:
@@ -115,7 +115,8 @@ async def _spend(folder: Path, seed: int, opened: Connection, billing: int) -> N
 
 async def _call(books: Books, chance: random.Random, billing: int) -> None:
     for number in count():
-        reservation = await books.reserved(f"tenant {number % TENANTS}")
+        tenant = f"tenant {number % TENANTS}"
+        reservation = await books.reserved(tenant)
         if chance.random() < 0.1:
             books.release(reservation)
             continue
@@ -124,4 +125,4 @@ async def _call(books: Books, chance: random.Random, billing: int) -> None:
         os.write(billing, _BILL.pack(cost))
         if chance.random() < 0.5:
             await asyncio.sleep(chance.uniform(0, 0.01))
-        books.settle(reservation, cost)
+        books.settle(reservation, tenant, cost)

@@ -109,10 +109,22 @@ def test_what_counts_nowhere_any_more_is_not_kept_aside(tmp_path: Path) -> None:
     file.close()
 
 
-async def test_those_who_wait_together_are_written_together(tmp_path: Path) -> None:
+async def test_those_who_wait_together_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand at one moment take a few commits, and each is on disk when it may go on."""
+    commits: list[int] = []
+    commit = LedgerFile.commit
+
+    def counted(file: LedgerFile, batch: Batch) -> None:
+        commits.append(len(batch.opened))
+        commit(file, batch)
+
+    monkeypatch.setattr(LedgerFile, "commit", counted)
     async with opened(tmp_path) as kept:
         await asyncio.gather(*[kept.book.reserved(holding(n, 1)) for n in range(1, 1_001)])
+        assert sum(commits) == 1_000
+        assert len(commits) < 50
     assert await spent(tmp_path) == {"acme": 1_000}
 
 

@@ -33,7 +33,7 @@ const (
 //
 // Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
 // the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-// Without either of the two there is no such service.
+// Without either of the two, or with `listen.orders` false, there is no such service.
 type AdminServiceClient interface {
 	// Removes answers from the cache: those to which all that is said applies.
 	PurgeCache(ctx context.Context, in *PurgeCacheRequest, opts ...grpc.CallOption) (*PurgeCacheResponse, error)
@@ -107,7 +107,7 @@ func (c *adminServiceClient) ResetBreaker(ctx context.Context, in *ResetBreakerR
 //
 // Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
 // the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-// Without either of the two there is no such service.
+// Without either of the two, or with `listen.orders` false, there is no such service.
 type AdminServiceServer interface {
 	// Removes answers from the cache: those to which all that is said applies.
 	PurgeCache(context.Context, *PurgeCacheRequest) (*PurgeCacheResponse, error)

@@ -145,7 +145,7 @@ const (
 	Source_SOURCE_CACHE_EXACT Source = 2
 	// The cache: a question of the same meaning before.
 	Source_SOURCE_CACHE_SEMANTIC Source = 3
-	// The cache: expired, since no target answered.
+	// The cache: expired, since no target answered, or while a new answer is being asked for.
 	Source_SOURCE_CACHE_STALE Source = 4
 	// The upstream, for an equal call at the same time.
 	Source_SOURCE_COALESCED Source = 5
@@ -399,7 +399,7 @@ const (
 	Attempt_OUTCOME_ANSWERED Attempt_Outcome = 1
 	// It failed, and `error` says how.
 	Attempt_OUTCOME_FAILED Attempt_Outcome = 2
-	// It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED.
+	// It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED, BUDGET_EXHAUSTED.
 	Attempt_OUTCOME_SKIPPED Attempt_Outcome = 3
 )
 
@@ -478,7 +478,8 @@ type GenerateRequest struct {
 	Fallback *FallbackPolicy `protobuf:"bytes,13,opt,name=fallback,proto3" json:"fallback,omitempty"`
 	// Default: INTERACTIVE.
 	Priority Priority `protobuf:"varint,14,opt,name=priority,proto3,enum=sidecard.v1.Priority" json:"priority,omitempty"`
-	// Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+	// The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+	// case doesn't fit isn't sent. Default: no limit.
 	MaxCostNanoUsd *int64 `protobuf:"varint,15,opt,name=max_cost_nano_usd,json=maxCostNanoUsd,proto3,oneof" json:"max_cost_nano_usd,omitempty"`
 	// Refuse the call if its input is estimated at more tokens. Default: no limit.
 	MaxInputTokens *int64 `protobuf:"varint,16,opt,name=max_input_tokens,json=maxInputTokens,proto3,oneof" json:"max_input_tokens,omitempty"`
@@ -881,7 +882,7 @@ type CachePolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Default: DEFAULT.
 	Mode CachePolicy_Mode `protobuf:"varint,1,opt,name=mode,proto3,enum=sidecard.v1.CachePolicy_Mode" json:"mode,omitempty"`
-	// How long the answer stays fresh. Default: the route's.
+	// How long the answer stays fresh, and how old a cached one may be. Default: the route's.
 	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Separates entries of one tenant, at most 64 characters. Default: none.
 	Namespace     string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -1020,11 +1021,12 @@ type GenerateResponse struct {
 	Source Source `protobuf:"varint,9,opt,name=source,proto3,enum=sidecard.v1.Source" json:"source,omitempty"`
 	// It isn't what the route's first target would have answered now.
 	Degraded bool `protobuf:"varint,10,opt,name=degraded,proto3" json:"degraded,omitempty"`
-	// What was tried, in order, the one that answered last.
+	// What was tried, in the order in which it began.
 	Attempts []*Attempt `protobuf:"bytes,11,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// Zero where nothing was used, as for a cached answer.
 	Usage *Usage `protobuf:"bytes,12,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+	// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+	// without a price, or of one that timed out.
 	CostNanoUsd *int64 `protobuf:"varint,13,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
 	// Where the time went.
 	Timings *Timings `protobuf:"bytes,14,opt,name=timings,proto3" json:"timings,omitempty"`
@@ -1271,7 +1273,7 @@ type Attempt struct {
 	Outcome Attempt_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=sidecard.v1.Attempt_Outcome" json:"outcome,omitempty"`
 	// The reason, as in ErrorInfo: UPSTREAM_UNAVAILABLE. Empty when it answered.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// Up to the error, or to the first content.
+	// Up to the error, or to the first content; of a unary call, to the whole answer.
 	Duration      *durationpb.Duration `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

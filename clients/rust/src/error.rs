@@ -47,11 +47,11 @@ reasons! {
     InvalidCall = "INVALID_CALL",
     /// The daemon wants a token, or another one.
     Unauthenticated = "UNAUTHENTICATED",
-    /// The token doesn't allow this tenant or method.
+    /// The token is for another tenant.
     PermissionDenied = "PERMISSION_DENIED",
     /// The call wanted a cached answer alone, and there is none.
     NotCached = "NOT_CACHED",
-    /// The daemon's queue is full, or the deadline can't be met.
+    /// The daemon has no room for the call, or its deadline can't be met.
     Overloaded = "OVERLOADED",
     /// A budget has no room for the call: `violations` name it.
     BudgetExhausted = "BUDGET_EXHAUSTED",

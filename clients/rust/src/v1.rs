@@ -80,7 +80,7 @@ pub mod admin_service_client {
     ///
     /// Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     /// the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    /// Without either of the two there is no such service.
+    /// Without either of the two, or with `listen.orders` false, there is no such service.
     #[derive(Debug, Clone)]
     pub struct AdminServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -694,7 +694,8 @@ pub struct GenerateRequest {
     /// Default: INTERACTIVE.
     #[prost(enumeration = "Priority", tag = "14")]
     pub priority: i32,
-    /// Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+    /// The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+    /// case doesn't fit isn't sent. Default: no limit.
     #[prost(int64, optional, tag = "15")]
     pub max_cost_nano_usd: ::core::option::Option<i64>,
     /// Refuse the call if its input is estimated at more tokens. Default: no limit.
@@ -877,7 +878,7 @@ pub struct CachePolicy {
     /// Default: DEFAULT.
     #[prost(enumeration = "cache_policy::Mode", tag = "1")]
     pub mode: i32,
-    /// How long the answer stays fresh. Default: the route's.
+    /// How long the answer stays fresh, and how old a cached one may be. Default: the route's.
     #[prost(message, optional, tag = "2")]
     pub ttl: ::core::option::Option<::prost_types::Duration>,
     /// Separates entries of one tenant, at most 64 characters. Default: none.
@@ -983,13 +984,14 @@ pub struct GenerateResponse {
     /// It isn't what the route's first target would have answered now.
     #[prost(bool, tag = "10")]
     pub degraded: bool,
-    /// What was tried, in order, the one that answered last.
+    /// What was tried, in the order in which it began.
     #[prost(message, repeated, tag = "11")]
     pub attempts: ::prost::alloc::vec::Vec<Attempt>,
     /// Zero where nothing was used, as for a cached answer.
     #[prost(message, optional, tag = "12")]
     pub usage: ::core::option::Option<Usage>,
-    /// What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+    /// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+    /// without a price, or of one that timed out.
     #[prost(int64, optional, tag = "13")]
     pub cost_nano_usd: ::core::option::Option<i64>,
     /// Where the time went.
@@ -1036,7 +1038,7 @@ pub struct Attempt {
     /// The reason, as in ErrorInfo: UPSTREAM_UNAVAILABLE. Empty when it answered.
     #[prost(string, tag = "4")]
     pub error: ::prost::alloc::string::String,
-    /// Up to the error, or to the first content.
+    /// Up to the error, or to the first content; of a unary call, to the whole answer.
     #[prost(message, optional, tag = "5")]
     pub duration: ::core::option::Option<::prost_types::Duration>,
 }
@@ -1062,7 +1064,7 @@ pub mod attempt {
         Answered = 1,
         /// It failed, and `error` says how.
         Failed = 2,
-        /// It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED.
+        /// It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED, BUDGET_EXHAUSTED.
         Skipped = 3,
     }
     impl Outcome {
@@ -1202,7 +1204,7 @@ pub enum Source {
     CacheExact = 2,
     /// The cache: a question of the same meaning before.
     CacheSemantic = 3,
-    /// The cache: expired, since no target answered.
+    /// The cache: expired, since no target answered, or while a new answer is being asked for.
     CacheStale = 4,
     /// The upstream, for an equal call at the same time.
     Coalesced = 5,

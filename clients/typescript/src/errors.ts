@@ -16,9 +16,9 @@ import { StatusSchema } from "./contract/google/rpc/status_pb.js";
 export type Reason =
   | "INVALID_CALL" // The request breaks a rule: `violations` name the fields.
   | "UNAUTHENTICATED" // The daemon wants a token, or another one.
-  | "PERMISSION_DENIED" // The token doesn't allow this tenant or method.
+  | "PERMISSION_DENIED" // The token is for another tenant.
   | "NOT_CACHED" // The call wanted a cached answer alone, and there is none.
-  | "OVERLOADED" // The daemon's queue is full, or the deadline can't be met.
+  | "OVERLOADED" // The daemon has no room for the call, or its deadline can't be met.
   | "BUDGET_EXHAUSTED" // A budget has no room for the call: `violations` name it.
   | "RATE_LIMITED" // The daemon's own rate limit would make the call wait too long.
   | "BREAKER_OPEN" // The target failed so often that it is left alone for a while.

@@ -20,7 +20,6 @@ from sidecard.core.reply import Head
 from sidecard.core.trail import Trail
 
 JSON: Final = "application/json"
-SSE: Final = "text/event-stream; charset=utf-8"
 _BESIDE: Final = frozenset({"context_management"})
 """Fields of a message that its `message_delta` has beside the delta."""
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Counter = Callable[[Call], Awaitable[int]]
 RpcSink = Callable[[str, str, float], object]
+"""Takes a path, the status of its end, and the seconds that it took."""
 Begin = Callable[[dict[str, str]], Awaitable[StreamResponse]]
 
 _MESSAGES: Final = "/v1/messages"

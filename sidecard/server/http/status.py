@@ -8,6 +8,7 @@ from typing import Final
 
 from sidecard.core import errors
 from sidecard.core.errors import InvalidCall, SidecardError, UpstreamError, UpstreamRefused
+from sidecard.server.http.encode import ids_of
 
 # The HTTP status, and the API's type of error.
 _TABLE: Final[dict[type[SidecardError], tuple[int, str]]] = {
@@ -67,8 +68,7 @@ def headers_of(error: BaseException, request_id: str) -> dict[str, str]:
     """Return the headers of an error."""
     reason = error.reason if isinstance(error, SidecardError) else "INTERNAL"
     headers = {
-        "request-id": request_id,
-        "x-sidecard-request-id": request_id,
+        **ids_of(request_id),
         "x-sidecard-reason": reason,
         "x-should-retry": "false",
     }

@@ -57,11 +57,6 @@ def usage_fields(usage: Usage) -> Fields:
     }
 
 
-def stop_fields(stop_reason: str, stop_sequence: str | None) -> Fields:
-    """Return why an answer stopped, as Finished and GenerateResponse have it."""
-    return {"stop_reason": stop_reason, "stop_sequence": stop_sequence or ""}
-
-
 def _event_fields(event: Event) -> Fields:
     match event:
         case Delta():
@@ -75,7 +70,8 @@ def _event_fields(event: Event) -> Fields:
         case Started():
             fields = {"started": {"message_id": event.message_id, "model": event.model}}
         case Finished():
-            fields = {"finished": stop_fields(event.stop_reason, event.stop_sequence)}
+            sequence = event.stop_sequence or ""
+            fields = {"finished": {"stop_reason": event.stop_reason, "stop_sequence": sequence}}
         case Continued():
             fields = {"continued": {**_rescue_fields(event), "text_length": event.text_length}}
         case Restarted():

@@ -68,7 +68,7 @@ class Unauthenticated(SidecardError):
 
 
 class PermissionDenied(SidecardError):
-    """The token doesn't allow this tenant or method."""
+    """The token is for another tenant."""
 
 
 class NotCached(SidecardError):
@@ -76,7 +76,7 @@ class NotCached(SidecardError):
 
 
 class Overloaded(SidecardError):
-    """The daemon's queue is full, or the deadline can't be met."""
+    """The daemon has no room for the call, or its deadline can't be met."""
 
 
 class BudgetExhausted(SidecardError):

@@ -13,7 +13,7 @@ OPTIONS: Final = (
     # It is back within a second of a restart; gRPC would wait up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A daemon that hangs is noticed in a long silence too; it takes a ping every 5 s or less often.
+    # A daemon that hangs is noticed in a long silence too; it takes a ping a second at most.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),

@@ -18,7 +18,8 @@ class Reply:
     `text` is all text joined; `content` the blocks, which a message of the next turn takes
     as they are. `source` says where it comes from ("UPSTREAM", "CACHE_EXACT", …),
     `degraded` that it isn't what the first target would have answered now.
-    `cost_nano_usd` is in billionths of a US dollar, None where the price isn't known.
+    `cost_nano_usd` is what all its attempts cost, in billionths of a US dollar, None where that
+    isn't known of one.
     `output_json` is the JSON that satisfies the question's `output_schema`, empty without one.
     `raw` has everything else.
     """

@@ -30,7 +30,7 @@ class AdminServiceStub:
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     def __init__(self, channel):
@@ -66,7 +66,7 @@ class AdminServiceServicer:
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     def PurgeCache(self, request, context):
@@ -139,7 +139,7 @@ class AdminService:
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     @staticmethod

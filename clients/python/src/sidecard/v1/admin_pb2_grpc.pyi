@@ -31,7 +31,7 @@ class AdminServiceStub:
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     @_typing.overload
@@ -62,7 +62,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -89,7 +89,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
     the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
-    Without either of the two there is no such service.
+    Without either of the two, or with `listen.orders` false, there is no such service.
     """
 
     @_abc_1.abstractmethod

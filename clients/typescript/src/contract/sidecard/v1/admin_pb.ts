@@ -217,7 +217,7 @@ export const ReleaseLeftOpenResponseSchema: GenMessage<ReleaseLeftOpenResponse> 
  *
  * Each call carries the operator's token as metadata, `authorization: Bearer <token>`:
  * the content of `listen.admin_token_file`, or else of the file `admin-token` in `data_dir`.
- * Without either of the two there is no such service.
+ * Without either of the two, or with `listen.orders` false, there is no such service.
  *
  * @generated from service sidecard.v1.AdminService
  */

@@ -126,7 +126,8 @@ export type GenerateRequest = Message<"sidecard.v1.GenerateRequest"> & {
   priority: Priority;
 
   /**
-   * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+   * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+   * case doesn't fit isn't sent. Default: no limit.
    *
    * @generated from field: optional int64 max_cost_nano_usd = 15;
    */
@@ -406,7 +407,7 @@ export type CachePolicy = Message<"sidecard.v1.CachePolicy"> & {
   mode: CachePolicy_Mode;
 
   /**
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    *
    * @generated from field: google.protobuf.Duration ttl = 2;
    */
@@ -582,7 +583,7 @@ export type GenerateResponse = Message<"sidecard.v1.GenerateResponse"> & {
   degraded: boolean;
 
   /**
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    *
    * @generated from field: repeated sidecard.v1.Attempt attempts = 11;
    */
@@ -596,7 +597,8 @@ export type GenerateResponse = Message<"sidecard.v1.GenerateResponse"> & {
   usage?: Usage | undefined;
 
   /**
-   * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+   * without a price, or of one that timed out.
    *
    * @generated from field: optional int64 cost_nano_usd = 13;
    */
@@ -715,7 +717,7 @@ export type Attempt = Message<"sidecard.v1.Attempt"> & {
   error: string;
 
   /**
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    *
    * @generated from field: google.protobuf.Duration duration = 5;
    */
@@ -757,7 +759,7 @@ export enum Attempt_Outcome {
   FAILED = 2,
 
   /**
-   * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED.
+   * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED, BUDGET_EXHAUSTED.
    *
    * @generated from enum value: OUTCOME_SKIPPED = 3;
    */
@@ -964,7 +966,7 @@ export enum Source {
   CACHE_SEMANTIC = 3,
 
   /**
-   * The cache: expired, since no target answered.
+   * The cache: expired, since no target answered, or while a new answer is being asked for.
    *
    * @generated from enum value: SOURCE_CACHE_STALE = 4;
    */

@@ -6,11 +6,11 @@ public enum Reason {
   INVALID_CALL,
   /** The daemon wants a token, or another one. */
   UNAUTHENTICATED,
-  /** The token doesn't allow this tenant or method. */
+  /** The token is for another tenant. */
   PERMISSION_DENIED,
   /** The call wanted a cached answer alone, and there is none. */
   NOT_CACHED,
-  /** The daemon's queue is full, or the deadline can't be met. */
+  /** The daemon has no room for the call, or its deadline can't be met. */
   OVERLOADED,
   /** A budget has no room for the call: the violations name it. */
   BUDGET_EXHAUSTED,

@@ -90,7 +90,7 @@ private static final long serialVersionUID = 0L;
     OUTCOME_FAILED(2),
     /**
      * <pre>
-     * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED.
+     * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED, BUDGET_EXHAUSTED.
      * </pre>
      *
      * <code>OUTCOME_SKIPPED = 3;</code>
@@ -134,7 +134,7 @@ private static final long serialVersionUID = 0L;
     public static final int OUTCOME_FAILED_VALUE = 2;
     /**
      * <pre>
-     * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED.
+     * It wasn't sent, and `error` says why: BREAKER_OPEN, RATE_LIMITED, BUDGET_EXHAUSTED.
      * </pre>
      *
      * <code>OUTCOME_SKIPPED = 3;</code>
@@ -366,7 +366,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Duration duration_;
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>
@@ -378,7 +378,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>
@@ -390,7 +390,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1121,7 +1121,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> durationBuilder_;
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1132,7 +1132,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1147,7 +1147,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1167,7 +1167,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1185,7 +1185,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1210,7 +1210,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1227,7 +1227,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1239,7 +1239,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>
@@ -1254,7 +1254,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Up to the error, or to the first content.
+     * Up to the error, or to the first content; of a unary call, to the whole answer.
      * </pre>
      *
      * <code>.google.protobuf.Duration duration = 5;</code>

@@ -81,7 +81,7 @@ public interface AttemptOrBuilder extends
 
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>
@@ -90,7 +90,7 @@ public interface AttemptOrBuilder extends
   boolean hasDuration();
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>
@@ -99,7 +99,7 @@ public interface AttemptOrBuilder extends
   com.google.protobuf.Duration getDuration();
   /**
    * <pre>
-   * Up to the error, or to the first content.
+   * Up to the error, or to the first content; of a unary call, to the whole answer.
    * </pre>
    *
    * <code>.google.protobuf.Duration duration = 5;</code>

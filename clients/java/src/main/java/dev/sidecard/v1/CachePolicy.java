@@ -273,7 +273,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Duration ttl_;
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -285,7 +285,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -297,7 +297,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -800,7 +800,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> ttlBuilder_;
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -811,7 +811,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -826,7 +826,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -846,7 +846,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -864,7 +864,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -889,7 +889,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -906,7 +906,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -918,7 +918,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -933,7 +933,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How long the answer stays fresh. Default: the route's.
+     * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
      * </pre>
      *
      * <code>.google.protobuf.Duration ttl = 2;</code>

@@ -31,7 +31,7 @@ public interface CachePolicyOrBuilder extends
 
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -40,7 +40,7 @@ public interface CachePolicyOrBuilder extends
   boolean hasTtl();
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>
@@ -49,7 +49,7 @@ public interface CachePolicyOrBuilder extends
   com.google.protobuf.Duration getTtl();
   /**
    * <pre>
-   * How long the answer stays fresh. Default: the route's.
+   * How long the answer stays fresh, and how old a cached one may be. Default: the route's.
    * </pre>
    *
    * <code>.google.protobuf.Duration ttl = 2;</code>

@@ -704,7 +704,8 @@ private static final long serialVersionUID = 0L;
   private long maxCostNanoUsd_ = 0L;
   /**
    * <pre>
-   * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+   * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+   * case doesn't fit isn't sent. Default: no limit.
    * </pre>
    *
    * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -716,7 +717,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+   * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+   * case doesn't fit isn't sent. Default: no limit.
    * </pre>
    *
    * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -4277,7 +4279,8 @@ java.lang.String defaultValue) {
     private long maxCostNanoUsd_ ;
     /**
      * <pre>
-     * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+     * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+     * case doesn't fit isn't sent. Default: no limit.
      * </pre>
      *
      * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -4289,7 +4292,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+     * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+     * case doesn't fit isn't sent. Default: no limit.
      * </pre>
      *
      * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -4301,7 +4305,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+     * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+     * case doesn't fit isn't sent. Default: no limit.
      * </pre>
      *
      * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -4317,7 +4322,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+     * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+     * case doesn't fit isn't sent. Default: no limit.
      * </pre>
      *
      * <code>optional int64 max_cost_nano_usd = 15;</code>

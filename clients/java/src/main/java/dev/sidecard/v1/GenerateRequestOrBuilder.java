@@ -423,7 +423,8 @@ public interface GenerateRequestOrBuilder extends
 
   /**
    * <pre>
-   * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+   * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+   * case doesn't fit isn't sent. Default: no limit.
    * </pre>
    *
    * <code>optional int64 max_cost_nano_usd = 15;</code>
@@ -432,7 +433,8 @@ public interface GenerateRequestOrBuilder extends
   boolean hasMaxCostNanoUsd();
   /**
    * <pre>
-   * Refuse the call if its worst case costs more, in billionths of a US dollar. Default: no limit.
+   * The most that all attempts of the call may cost, in billionths of a US dollar: one whose worst
+   * case doesn't fit isn't sent. Default: no limit.
    * </pre>
    *
    * <code>optional int64 max_cost_nano_usd = 15;</code>

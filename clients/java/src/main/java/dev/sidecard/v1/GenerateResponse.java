@@ -504,7 +504,7 @@ private static final long serialVersionUID = 0L;
   private java.util.List<dev.sidecard.v1.Attempt> attempts_;
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -515,7 +515,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -527,7 +527,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -538,7 +538,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -549,7 +549,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -602,7 +602,8 @@ private static final long serialVersionUID = 0L;
   private long costNanoUsd_ = 0L;
   /**
    * <pre>
-   * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+   * without a price, or of one that timed out.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -614,7 +615,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+   * without a price, or of one that timed out.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -2876,7 +2878,7 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2890,7 +2892,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2904,7 +2906,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2918,7 +2920,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2939,7 +2941,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2957,7 +2959,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2977,7 +2979,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -2998,7 +3000,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3016,7 +3018,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3034,7 +3036,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3053,7 +3055,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3070,7 +3072,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3087,7 +3089,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3098,7 +3100,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3112,7 +3114,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3127,7 +3129,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3138,7 +3140,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3150,7 +3152,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What was tried, in order, the one that answered last.
+     * What was tried, in the order in which it began.
      * </pre>
      *
      * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -3334,7 +3336,8 @@ private static final long serialVersionUID = 0L;
     private long costNanoUsd_ ;
     /**
      * <pre>
-     * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+     * without a price, or of one that timed out.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3346,7 +3349,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+     * without a price, or of one that timed out.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3358,7 +3362,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+     * without a price, or of one that timed out.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3374,7 +3379,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+     * without a price, or of one that timed out.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>

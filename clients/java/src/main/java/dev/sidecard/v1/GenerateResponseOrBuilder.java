@@ -227,7 +227,7 @@ public interface GenerateResponseOrBuilder extends
 
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -236,7 +236,7 @@ public interface GenerateResponseOrBuilder extends
       getAttemptsList();
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -244,7 +244,7 @@ public interface GenerateResponseOrBuilder extends
   dev.sidecard.v1.Attempt getAttempts(int index);
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -252,7 +252,7 @@ public interface GenerateResponseOrBuilder extends
   int getAttemptsCount();
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -261,7 +261,7 @@ public interface GenerateResponseOrBuilder extends
       getAttemptsOrBuilderList();
   /**
    * <pre>
-   * What was tried, in order, the one that answered last.
+   * What was tried, in the order in which it began.
    * </pre>
    *
    * <code>repeated .sidecard.v1.Attempt attempts = 11;</code>
@@ -298,7 +298,8 @@ public interface GenerateResponseOrBuilder extends
 
   /**
    * <pre>
-   * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+   * without a price, or of one that timed out.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -307,7 +308,8 @@ public interface GenerateResponseOrBuilder extends
   boolean hasCostNanoUsd();
   /**
    * <pre>
-   * What this answer cost, in billionths of a US dollar. Unset where the price isn't known.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
+   * without a price, or of one that timed out.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>

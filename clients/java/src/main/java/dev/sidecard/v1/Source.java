@@ -49,7 +49,7 @@ public enum Source
   SOURCE_CACHE_SEMANTIC(3),
   /**
    * <pre>
-   * The cache: expired, since no target answered.
+   * The cache: expired, since no target answered, or while a new answer is being asked for.
    * </pre>
    *
    * <code>SOURCE_CACHE_STALE = 4;</code>
@@ -125,7 +125,7 @@ public enum Source
   public static final int SOURCE_CACHE_SEMANTIC_VALUE = 3;
   /**
    * <pre>
-   * The cache: expired, since no target answered.
+   * The cache: expired, since no target answered, or while a new answer is being asked for.
    * </pre>
    *
    * <code>SOURCE_CACHE_STALE = 4;</code>
