@@ -41,6 +41,8 @@ def read(payload: bytes) -> Asked:
         raise InvalidCall(Violation("body", f"is no JSON: {error}")) from None
     if not isinstance(body, dict):
         raise InvalidCall(Violation("body", "is no JSON object"))
+    if not jsonio.writable(body):
+        raise InvalidCall(Violation("body", "has a number beyond what a double can hold"))
     stream = body.get("stream", False)
     if not isinstance(stream, bool):
         raise InvalidCall(Violation("stream", "is neither true nor false"))
