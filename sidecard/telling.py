@@ -127,8 +127,6 @@ def _configured(reloads: Reloads) -> Iterator[Gauge]:
 
 
 def _spent(state: State) -> Iterator[Gauge]:
-    if not state.ledger.budgets:
-        return
     yield "sidecard_ledger_available", {}, float(not state.book.why)
     for standing in nearest(state.ledger, state.clock.wall(), _MOST_SHOWN):
         budget = standing.budget

@@ -173,7 +173,7 @@ def _add_end(facts: dict[str, Any], outcome: Outcome) -> None:
     if isinstance(error, SidecardError):
         facts["error"] = error.reason
         facts["error_message"] = error.message
-    elif error is not None:
+    elif isinstance(error, Exception):  # Who left is no error, and has an outcome of its own.
         facts["error"] = type(error).__name__
 
 

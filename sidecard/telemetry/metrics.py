@@ -71,7 +71,7 @@ GAUGES: Final = (
     Level("sidecard_budget_reserved", "What attempts may take of it", ("budget", "of", "unit")),
     Level("sidecard_budget_left", "What is neither spent nor reserved", ("budget", "of", "unit")),
     Level("sidecard_budget_limit", "What may be spent of it", ("budget", "of", "unit")),
-    Level("sidecard_ledger_available", "1 while what is spent is kept, 0 while it can't be"),
+    Level("sidecard_ledger_available", "1 while what is used is kept, 0 while it can't be"),
     Level("sidecard_flights", "Calls that others who ask the same can join now"),
     Level("sidecard_cache_available", "1 while the answer cache takes entries, 0 while it can't"),
     Level("sidecard_cache_entries", "Answers in the cache"),

@@ -19,6 +19,7 @@ from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
 from tests.support.daemon import Daemon, environment, running, settings
+from tests.support.reloading import metric
 from tests.support.rpc import Caller, connected, fails, read
 
 ASK = pb.GenerateRequest(prompt="hello", max_tokens=100, tenant="acme")
@@ -273,6 +274,7 @@ async def test_without_budgets_there_is_a_record(tmp_path: Path) -> None:
         async with served(sim, folder=tmp_path) as (daemon, caller):
             await daemon.logged("ledger out")
             assert (await caller.Generate(ASK)).source == pb.SOURCE_UPSTREAM
+            assert await metric(daemon, "sidecard_ledger_available") == 0
             status, _, err = await command(daemon, "usage")
             assert (status, "the ledger can't be read" in err) == (1, True)
 

@@ -81,8 +81,9 @@ async def test_what_was_used_before_the_answer_is_known(
     assert line["input_tokens"] > 0
 
 
-async def test_deadlines_that_are_past_or_tiny(caller: Caller) -> None:
+async def test_deadlines_that_are_past_or_tiny(sim: Simulator, caller: Caller) -> None:
     """A deadline that is past or can't be met ends the call at once, as what it is."""
+    sim.play(Script.of({"fault": "slow_headers", "delay_s": 9, "times": "always"}))
     for timeout in (-1.0, 0.0, 0.001):
         failed = await fails(caller.Generate(QUESTION, timeout=timeout))
         assert failed.code == "DEADLINE_EXCEEDED"

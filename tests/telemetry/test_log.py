@@ -1,5 +1,6 @@
 """The log: one line a thing, that nothing can forge and no content gets into."""
 
+import asyncio
 import io
 import json
 import logging
@@ -144,6 +145,16 @@ def test_a_failed_call_names_its_error(out: io.StringIO) -> None:
     assert line["tried"] == ["claude-test UPSTREAM_THROTTLED 250.0 ms", "claude-other BREAKER_OPEN"]
     assert line["deadline_ms"] == (call.deadline - 1.0) * 1000
     assert line["priority"] == "interactive"
+
+
+def test_a_caller_who_leaves_is_no_error(out: io.StringIO) -> None:
+    """The outcome says it: Python's name for it helps nobody."""
+    log.configure("info", "json", out)
+    outcome = Outcome(Ending.ABANDONED, None, asyncio.CancelledError(), None, 2.0)
+    AccessLog(clock=ManualClock(), as_json=True)(a_call(), None, outcome, began=1.0)
+    line = json.loads(out.getvalue())
+    assert line["outcome"] == "abandoned"
+    assert "error" not in line
 
 
 def test_a_failed_call_names_its_only_target(out: io.StringIO) -> None:
