@@ -80,7 +80,9 @@ class Upstream(Section):
     models: tuple[Pattern, ...] = Field(
         ("claude-*",),
         description="Patterns (`*`, `?`, `[…]`) of the model ids that a call may name in place of "
-        "a route. Others are refused. `[]` leaves the routes alone.",
+        "a route. Others are refused. Such a call has that model as its only target, without a "
+        "stand-in, a last resort or a budget of another route. `[]` leaves the routes alone: one "
+        "may then be called like a model, for programs that name it.",
     )
     unstreamed_max_tokens: TokensOrNone = Field(
         4096,
