@@ -5,20 +5,18 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import grpc
 
 from sidecard.v1 import content_pb2, generation_pb2
+from sidecard_client.build import Fields, build
 from sidecard_client.errors import InvalidCall, SidecardError, Unavailable, Violation
 from sidecard_client.options import OPTIONS
 from sidecard_client.status import absent, typed
 from sidecard_client.tls import Secured, Tls, from_environment, secured
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7411"
-
-Fields: TypeAlias = Mapping[str, Any]
-"""A message of the contract as a dict: `{"name": "f", "input_schema": {"type": "object"}}`."""
 
 _T = TypeVar("_T")
 
@@ -28,6 +26,7 @@ class Options(TypedDict, total=False):
 
     Messages are given as in the contract or as dicts; `content` may be a text or a list:
     `{"role": "user", "content": "hi"}`. None leaves a field to the daemon.
+    Values of enums have their names, long or short: `priority="batch"`, `cache={"mode": "ONLY"}`.
     `timeout_s`: most seconds the call may take, None for the daemon's own limit.
     `request_id`: 1 to 128 of a-z, A-Z, 0-9 and ._:/+=@-; one is made if left out.
     """
@@ -152,23 +151,3 @@ class Caller:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}>"
-
-
-def build(prompt: str | None, fields: Fields) -> generation_pb2.GenerateRequest:
-    """Return the request; raises TypeError for what is no field of it, ValueError inside one."""
-    known = generation_pb2.GenerateRequest.DESCRIPTOR.fields_by_name
-    if unknown := sorted(fields.keys() - known.keys()):
-        raise TypeError(f"unexpected keyword argument: {', '.join(unknown)}")
-    messages = [_message(message) for message in fields.get("messages") or ()]
-    return generation_pb2.GenerateRequest(**{**fields, "prompt": prompt, "messages": messages})
-
-
-def _message(message: content_pb2.Message | Fields) -> content_pb2.Message:
-    if isinstance(message, content_pb2.Message):
-        return message
-    role, content = message["role"], message["content"]
-    if isinstance(role, str):
-        role = content_pb2.Role.Value(f"ROLE_{role.upper().removeprefix('ROLE_')}")
-    blocks = [content] if isinstance(content, str) else content
-    content = [{"text": {"text": block}} if isinstance(block, str) else block for block in blocks]
-    return content_pb2.Message(**{**message, "role": role, "content": content})
