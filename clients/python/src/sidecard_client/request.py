@@ -55,13 +55,14 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that is ready to be sent to `address`."""
+    """A request that is ready to be sent to `address`; `in_clear`: over TCP, not encrypted."""
 
     request: generation_pb2.GenerateRequest
     address: str
     request_id: str
     timeout_s: float | None
     token: str = field(default="", repr=False)
+    in_clear: bool = False
 
     def send(self, method: Callable[..., _T], request: object = None) -> _T:
         """Start the RPC of a stub, of either of gRPC's APIs."""
@@ -75,12 +76,14 @@ class Question:
 
     def error(self, error: grpc.RpcError, partial_text: str = "") -> SidecardError:
         """Return what gRPC's error means."""
-        return typed(error, self.address, self.request_id, partial_text)
+        about = (self.address, self.request_id, partial_text)
+        return typed(error, *about, in_clear=self.in_clear)
 
     def unready(self, waited_s: float) -> SidecardError:
         """Return the error for a daemon that didn't take connections in time."""
         details = f"waited {waited_s:g} s"
-        return Unavailable(absent(self.address, details), request_id=self.request_id)
+        told = absent(self.address, details, wants_tls=self.in_clear)
+        return Unavailable(told, request_id=self.request_id)
 
     def invalid(self, name: str, why: str) -> SidecardError:
         """Return the error for what can't even be sent."""
@@ -133,6 +136,7 @@ class Caller:
         self.timeout_s = timeout_s
         self.tenant = tenant
         self._credentials = credentials
+        self._in_clear = not on_socket and self._tls is None and credentials is None
         given = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
         self._token = given.strip()  # A file that holds it ends in a newline.
         self._wait_for_ready_s = wait_for_ready_s
@@ -147,7 +151,8 @@ class Caller:
         fields: dict[str, Any] = {"tenant": self.tenant, **options}
         timeout_s = fields.pop("timeout_s", self.timeout_s)
         request_id = fields.pop("request_id", None) or secrets.token_hex(8)
-        return Question(build(prompt, fields), self.address, request_id, timeout_s, self._token)
+        about = (self.address, request_id, timeout_s, self._token, self._in_clear)
+        return Question(build(prompt, fields), *about)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}>"
