@@ -73,7 +73,8 @@ class Upstream(Section):
     )
     simulate: Literal["auto", "never", "always"] = Field(
         "auto",
-        description="Whether answers are made up, at no cost, by the built-in simulator. "
+        description="Whether answers are made up by the built-in simulator. Nobody bills them, but "
+        "costs, budgets, usage and metrics count them as if the model had answered. "
         "`auto`: only where nothing at all says that a real upstream is meant. "
         "`never`: a missing key is a mistake in any case.",
     )
