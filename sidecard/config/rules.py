@@ -160,7 +160,7 @@ def _naming(config: Config, names: tuple[str, ...]) -> Iterator[Mistake]:
         if name != DEFAULT_ROUTE and any(matching):
             told = (
                 "is also the name of a model that upstream.models allows, so that a call could "
-                "mean either; expected another name, or narrower patterns"
+                "mean either; expected another name, narrower patterns, or upstream.models: []"
             )
             yield Mistake(("routes", name), told, (("upstream", "models"),))
 

@@ -73,14 +73,17 @@ class Upstream(Section):
     )
     simulate: Literal["auto", "never", "always"] = Field(
         "auto",
-        description="Whether answers are made up, at no cost, by the built-in simulator. "
+        description="Whether answers are made up by the built-in simulator. Nobody bills them, but "
+        "costs, budgets, usage and metrics count them as if the model had answered. "
         "`auto`: only where nothing at all says that a real upstream is meant. "
         "`never`: a missing key is a mistake in any case.",
     )
     models: tuple[Pattern, ...] = Field(
         ("claude-*",),
         description="Patterns (`*`, `?`, `[…]`) of the model ids that a call may name in place of "
-        "a route. Others are refused. `[]` leaves the routes alone.",
+        "a route. Others are refused. Such a call has that model as its only target, without a "
+        "stand-in, a last resort or a budget of another route. `[]` leaves the routes alone: one "
+        "may then be called like a model, for programs that name it.",
     )
     unstreamed_max_tokens: TokensOrNone = Field(
         4096,

@@ -21,6 +21,7 @@ from sidecard.server.status import CODES
 from sidecard.v1 import generation_pb2 as pb
 from sidecard_client import Options, SidecardError
 from sidecard_client.errors import BY_REASON
+from tests.support.rawserver import unused_port
 from tests.support.scripted_daemon import (
     CLIENTS,
     AnyClient,
@@ -170,6 +171,16 @@ async def test_an_absent_daemon_is_named(
     assert type(caught) is sidecard_client.Unavailable
     assert f"no sidecard daemon answers at {address}" in caught.message
     assert "`sidecard serve`" in caught.message
+    assert "tls" not in caught.message
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+async def test_tls_is_named_where_it_can_be_the_cause_alone(kind: Callable[..., AnyClient]) -> None:
+    """A port that refuses wants no TLS, whatever is missing."""
+    async with kind(f"127.0.0.1:{unused_port()}") as client:
+        caught = await failure(client)
+    assert "refused" in caught.message
+    assert "tls" not in caught.message
 
 
 @pytest.mark.parametrize("kind", CLIENTS)

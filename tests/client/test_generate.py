@@ -98,6 +98,23 @@ async def test_every_option_is_a_field(daemon: ScriptedDaemon, client: AnyClient
     assert (asked.priority, asked.labels["team"]) == (pb.PRIORITY_BATCH, "a")
 
 
+async def test_enums_have_short_names(daemon: ScriptedDaemon, client: AnyClient) -> None:
+    """As the README spells them, in capitals or small, wherever they stand."""
+    await client.generate(
+        "hi",
+        cache={"mode": "ONLY"},
+        priority="batch",
+        tool_choice={"mode": "any"},
+        thinking={"mode": "DISABLED"},
+        fallback={"last_resorts": ["stale", "LAST_RESORT_STATIC"]},
+    )
+    asked = daemon.request
+    assert (asked.cache.mode, asked.priority) == (pb.CachePolicy.MODE_ONLY, pb.PRIORITY_BATCH)
+    assert asked.tool_choice.mode == pb.ToolChoice.MODE_ANY
+    assert asked.thinking.mode == pb.Thinking.MODE_DISABLED
+    assert asked.fallback.last_resorts == [pb.LAST_RESORT_STALE, pb.LAST_RESORT_STATIC]
+
+
 async def test_messages_are_taken_in_any_form(daemon: ScriptedDaemon, client: AnyClient) -> None:
     """A text, a list of texts and blocks, the contract's own type, and a reply's content."""
     block = ContentBlock(text=TextBlock(text="d"))
@@ -123,10 +140,21 @@ def test_options_are_the_contract() -> None:
     ("options", "kind", "named"),
     [
         ({"max_token": 5}, TypeError, "max_token"),
-        ({"messages": [{"role": "robot", "content": "a"}]}, ValueError, "ROLE_ROBOT"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, ValueError, r"s\[0\]\.role: 'robot'"),
         ({"messages": [{"role": "user", "content": "a", "name": "b"}]}, ValueError, "name"),
-        ({"tools": [{"nme": "f"}]}, ValueError, "nme"),
-        ({"max_tokens": "many"}, TypeError, "integer"),
+        ({"messages": [{"role": "user", "contents": "a"}]}, ValueError, "content is missing"),
+        ({"messages": [{"role": "user", "content": 5}]}, TypeError, r"s\[0\]: .* list of texts"),
+        ({"messages": ["a"]}, TypeError, r"messages\[0\]: expected a Message or a dict"),
+        ({"tools": [{"nme": "f"}]}, ValueError, "tools: .*nme"),
+        ({"tools": "f"}, TypeError, "tools: expected a list, each a Tool or a dict"),
+        ({"max_tokens": "5"}, TypeError, "max_tokens: expected a whole number"),
+        ({"max_tokens": 2**31}, ValueError, "max_tokens: .*out of range"),
+        ({"model": 5}, TypeError, "model: expected text"),
+        ({"labels": {"team": 5}}, TypeError, "labels: expected a dict of texts"),
+        ({"output_schema": "{}"}, TypeError, "output_schema: expected a dict"),
+        ({"priority": "high"}, ValueError, "'high' is not one of INTERACTIVE, BATCH"),
+        ({"cache": {"mode": "NO"}}, ValueError, "cache.mode: 'NO' is not one of DEFAULT, BYPASS"),
+        ({"cache": {"md": "ONLY"}}, ValueError, "cache: .*md"),
     ],
 )
 async def test_a_misspelt_argument_is_named(

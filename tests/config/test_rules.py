@@ -75,7 +75,8 @@ MISTAKES = {
     ),
     "routes: {default: {targets: [{model: m}]}, claude-fast: {targets: [{model: m}]}}": (
         "routes.claude-fast: is also the name of a model that upstream.models allows, so that a "
-        f"call could mean either; expected another name, or narrower patterns {HERE}"
+        "call could mean either; expected another name, narrower patterns, or "
+        f"upstream.models: [] {HERE}"
     ),
     "routes: {default: {max_tokens: 101, targets: [{model: m, max_output_tokens: 100}]}}": (
         f"routes.default.max_tokens: expected max_tokens (101) {TOO_LONG} {HERE}"

@@ -72,9 +72,10 @@ async def test_other_machines_are_served_encrypted_alone(tmp_path: Path) -> None
             await ask(daemon, other.file)
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await ask_http(daemon, other.file)
-        async with AsyncClient(address) as plain:
-            with pytest.raises(Unavailable):
-                await plain.generate("hi", timeout_s=2)
+        for wait_s in (0, 0.2):
+            async with AsyncClient(address, wait_for_ready_s=wait_s) as plain:
+                with pytest.raises(Unavailable, match=r"if it has listen\.tls, .*SIDECARD_TLS_CA"):
+                    await plain.generate("hi", timeout_s=2)
 
 
 async def test_callers_show_a_certificate_where_it_is_wanted(tmp_path: Path) -> None:

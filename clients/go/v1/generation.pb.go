@@ -1025,8 +1025,8 @@ type GenerateResponse struct {
 	Attempts []*Attempt `protobuf:"bytes,11,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// Zero where nothing was used, as for a cached answer.
 	Usage *Usage `protobuf:"bytes,12,opt,name=usage,proto3" json:"usage,omitempty"`
-	// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-	// without a price, or of one that timed out.
+	// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+	// has no price, timed out, or broke off, as where a stream went on at another target.
 	CostNanoUsd *int64 `protobuf:"varint,13,opt,name=cost_nano_usd,json=costNanoUsd,proto3,oneof" json:"cost_nano_usd,omitempty"`
 	// Where the time went.
 	Timings *Timings `protobuf:"bytes,14,opt,name=timings,proto3" json:"timings,omitempty"`

@@ -990,8 +990,8 @@ pub struct GenerateResponse {
     /// Zero where nothing was used, as for a cached answer.
     #[prost(message, optional, tag = "12")]
     pub usage: ::core::option::Option<Usage>,
-    /// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-    /// without a price, or of one that timed out.
+    /// What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+    /// has no price, timed out, or broke off, as where a stream went on at another target.
     #[prost(int64, optional, tag = "13")]
     pub cost_nano_usd: ::core::option::Option<i64>,
     /// Where the time went.

@@ -86,7 +86,8 @@ class Operator(Caller):
         try:
             return method(request, timeout=self.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
-            raise typed(error, self.address, request_id, "") from error
+            about = (self.address, request_id, "")
+            raise typed(error, *about, in_clear=self._in_clear) from error
 
     def close(self) -> None:
         """Close the connection. Idempotent."""

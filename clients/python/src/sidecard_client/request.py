@@ -5,20 +5,18 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import grpc
 
 from sidecard.v1 import content_pb2, generation_pb2
+from sidecard_client.build import Fields, build
 from sidecard_client.errors import InvalidCall, SidecardError, Unavailable, Violation
 from sidecard_client.options import OPTIONS
 from sidecard_client.status import absent, typed
 from sidecard_client.tls import Secured, Tls, from_environment, secured
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7411"
-
-Fields: TypeAlias = Mapping[str, Any]
-"""A message of the contract as a dict: `{"name": "f", "input_schema": {"type": "object"}}`."""
 
 _T = TypeVar("_T")
 
@@ -28,6 +26,7 @@ class Options(TypedDict, total=False):
 
     Messages are given as in the contract or as dicts; `content` may be a text or a list:
     `{"role": "user", "content": "hi"}`. None leaves a field to the daemon.
+    Values of enums have their names, long or short: `priority="batch"`, `cache={"mode": "ONLY"}`.
     `timeout_s`: most seconds the call may take, None for the daemon's own limit.
     `request_id`: 1 to 128 of a-z, A-Z, 0-9 and ._:/+=@-; one is made if left out.
     """
@@ -56,13 +55,14 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request that is ready to be sent to `address`."""
+    """A request that is ready to be sent to `address`; `in_clear`: over TCP, not encrypted."""
 
     request: generation_pb2.GenerateRequest
     address: str
     request_id: str
     timeout_s: float | None
     token: str = field(default="", repr=False)
+    in_clear: bool = False
 
     def send(self, method: Callable[..., _T], request: object = None) -> _T:
         """Start the RPC of a stub, of either of gRPC's APIs."""
@@ -76,12 +76,14 @@ class Question:
 
     def error(self, error: grpc.RpcError, partial_text: str = "") -> SidecardError:
         """Return what gRPC's error means."""
-        return typed(error, self.address, self.request_id, partial_text)
+        about = (self.address, self.request_id, partial_text)
+        return typed(error, *about, in_clear=self.in_clear)
 
     def unready(self, waited_s: float) -> SidecardError:
         """Return the error for a daemon that didn't take connections in time."""
         details = f"waited {waited_s:g} s"
-        return Unavailable(absent(self.address, details), request_id=self.request_id)
+        told = absent(self.address, details, wants_tls=self.in_clear)
+        return Unavailable(told, request_id=self.request_id)
 
     def invalid(self, name: str, why: str) -> SidecardError:
         """Return the error for what can't even be sent."""
@@ -134,6 +136,7 @@ class Caller:
         self.timeout_s = timeout_s
         self.tenant = tenant
         self._credentials = credentials
+        self._in_clear = not on_socket and self._tls is None and credentials is None
         given = os.environ.get("SIDECARD_TOKEN", "") if token is None else token
         self._token = given.strip()  # A file that holds it ends in a newline.
         self._wait_for_ready_s = wait_for_ready_s
@@ -148,27 +151,8 @@ class Caller:
         fields: dict[str, Any] = {"tenant": self.tenant, **options}
         timeout_s = fields.pop("timeout_s", self.timeout_s)
         request_id = fields.pop("request_id", None) or secrets.token_hex(8)
-        return Question(build(prompt, fields), self.address, request_id, timeout_s, self._token)
+        about = (self.address, request_id, timeout_s, self._token, self._in_clear)
+        return Question(build(prompt, fields), *about)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}>"
-
-
-def build(prompt: str | None, fields: Fields) -> generation_pb2.GenerateRequest:
-    """Return the request; raises TypeError for what is no field of it, ValueError inside one."""
-    known = generation_pb2.GenerateRequest.DESCRIPTOR.fields_by_name
-    if unknown := sorted(fields.keys() - known.keys()):
-        raise TypeError(f"unexpected keyword argument: {', '.join(unknown)}")
-    messages = [_message(message) for message in fields.get("messages") or ()]
-    return generation_pb2.GenerateRequest(**{**fields, "prompt": prompt, "messages": messages})
-
-
-def _message(message: content_pb2.Message | Fields) -> content_pb2.Message:
-    if isinstance(message, content_pb2.Message):
-        return message
-    role, content = message["role"], message["content"]
-    if isinstance(role, str):
-        role = content_pb2.Role.Value(f"ROLE_{role.upper().removeprefix('ROLE_')}")
-    blocks = [content] if isinstance(content, str) else content
-    content = [{"text": {"text": block}} if isinstance(block, str) else block for block in blocks]
-    return content_pb2.Message(**{**message, "role": role, "content": content})

@@ -28,10 +28,16 @@ _LENGTH_DELIMITED: Final = 2
 _DETAILS: Final = 3  # In google.rpc.Status.
 _METADATA: Final = 3  # In google.rpc.ErrorInfo.
 _DETAIL: Final = 2  # In google.rpc.DebugInfo.
+_HUNG_UP: Final = ("Socket closed", "Connection reset")  # As who speaks TLS does to who doesn't.
 
 
-def typed(error: grpc.RpcError, address: str, request_id: str, partial_text: str) -> SidecardError:
-    """Return what `error` means. Where the daemon didn't say, gRPC's code decides."""
+def typed(
+    error: grpc.RpcError, address: str, request_id: str, partial_text: str, *, in_clear: bool
+) -> SidecardError:
+    """Return what `error` means. Where the daemon didn't say, gRPC's code decides.
+
+    `in_clear`: the call wasn't encrypted, and came over TCP.
+    """
     code, message = error.code(), error.details() or ""
     trailers: dict[str, Any] = dict(cast("Any", error.trailing_metadata()) or ())
     found = _read(trailers.get("grpc-status-details-bin", b""))
@@ -41,15 +47,18 @@ def typed(error: grpc.RpcError, address: str, request_id: str, partial_text: str
     if "reason" in found:
         return BY_REASON.get(found["reason"], SidecardError)(message, **common | found)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return Unavailable(absent(address, message), **common)
+        hung_up = "failed to connect" in message and any(sign in message for sign in _HUNG_UP)
+        return Unavailable(absent(address, message, wants_tls=in_clear and hung_up), **common)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("the timeout passed before the answer was whole", **common)
     return SidecardError(message, reason=code.name, **common)
 
 
-def absent(address: str, details: str) -> str:
-    """Say that no daemon answers, and how to have one."""
+def absent(address: str, details: str, *, wants_tls: bool) -> str:
+    """Say that no daemon answers, and how to have one; `wants_tls`: one may want to encrypt."""
     advice = "`sidecard serve` starts one, SIDECARD_ADDRESS says where it is"
+    if wants_tls:
+        advice += "; if it has listen.tls, give tls=Tls(ca_file=…) or SIDECARD_TLS_CA"
     return f"no sidecard daemon answers at {address}: {advice} [{details}]"
 
 

@@ -597,8 +597,8 @@ export type GenerateResponse = Message<"sidecard.v1.GenerateResponse"> & {
   usage?: Usage | undefined;
 
   /**
-   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-   * without a price, or of one that timed out.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+   * has no price, timed out, or broke off, as where a stream went on at another target.
    *
    * @generated from field: optional int64 cost_nano_usd = 13;
    */

@@ -602,8 +602,8 @@ private static final long serialVersionUID = 0L;
   private long costNanoUsd_ = 0L;
   /**
    * <pre>
-   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-   * without a price, or of one that timed out.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+   * has no price, timed out, or broke off, as where a stream went on at another target.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -615,8 +615,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-   * without a price, or of one that timed out.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+   * has no price, timed out, or broke off, as where a stream went on at another target.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3336,8 +3336,8 @@ private static final long serialVersionUID = 0L;
     private long costNanoUsd_ ;
     /**
      * <pre>
-     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-     * without a price, or of one that timed out.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+     * has no price, timed out, or broke off, as where a stream went on at another target.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3349,8 +3349,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-     * without a price, or of one that timed out.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+     * has no price, timed out, or broke off, as where a stream went on at another target.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3362,8 +3362,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-     * without a price, or of one that timed out.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+     * has no price, timed out, or broke off, as where a stream went on at another target.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>
@@ -3379,8 +3379,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-     * without a price, or of one that timed out.
+     * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+     * has no price, timed out, or broke off, as where a stream went on at another target.
      * </pre>
      *
      * <code>optional int64 cost_nano_usd = 13;</code>

@@ -298,8 +298,8 @@ public interface GenerateResponseOrBuilder extends
 
   /**
    * <pre>
-   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-   * without a price, or of one that timed out.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+   * has no price, timed out, or broke off, as where a stream went on at another target.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
@@ -308,8 +308,8 @@ public interface GenerateResponseOrBuilder extends
   boolean hasCostNanoUsd();
   /**
    * <pre>
-   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one, as
-   * without a price, or of one that timed out.
+   * What all attempts cost, in billionths of a US dollar. Unset where that isn't known of one: it
+   * has no price, timed out, or broke off, as where a stream went on at another target.
    * </pre>
    *
    * <code>optional int64 cost_nano_usd = 13;</code>
