@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Final
 
 from sidecard.config.budgets import BudgetLimit
 from sidecard.config.price_list import prices_of
@@ -10,6 +11,9 @@ from sidecard.config.problems import Mistake, Path, dotted
 from sidecard.config.schema import Config
 from sidecard.policy.budget import EACH, Beyond, Budget, Scope, Unit
 from sidecard.policy.budget_window import Calendar, Per, Rolling, Window
+
+_PATTERN: Final = "*?["
+"""What is in a pattern of models, and in no model's id."""
 
 
 def budgets_of(config: Config) -> tuple[Budget, ...]:
@@ -66,7 +70,13 @@ def _route(config: Config, limit: BudgetLimit, here: Path) -> Iterator[Mistake]:
     route = limit.route
     if route is None or route == EACH or route in config.routes:
         return
-    if not any(fnmatchcase(route, pattern) for pattern in config.upstream.models):
+    if any(sign in route for sign in _PATTERN):
+        told = (
+            f'no model is called {route}; expected a route, a model\'s id, or "*" for each '
+            "(patterns aren't taken here)"
+        )
+        yield Mistake((*here, "route"), told)
+    elif not any(fnmatchcase(route, pattern) for pattern in config.upstream.models):
         told = f"no call can take {route}; expected a route, or a model that may be named directly"
         yield Mistake((*here, "route"), told, (("upstream", "models"),))
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from sidecard.core.errors import Unauthenticated
+from sidecard.core.names import TENANT, TENANT_RULE
 from sidecard.server.bad_files import BadTokens
-from sidecard.server.wire.terms_in import TENANT, TENANT_RULE
 
 LOOK_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 10.0
