@@ -60,7 +60,10 @@ def _budget(limit: BudgetLimit) -> Budget:
 def _units(limit: BudgetLimit, here: Path) -> Iterator[Mistake]:
     names = [unit.value for unit in Unit if getattr(limit, unit.value) is not None]
     if not names:
-        yield Mistake((*here, "name"), "expected one of dollars, tokens or calls to be given", ())
+        # One that was given, and is no good, is told already.
+        units = tuple((*here, unit.value) for unit in Unit)
+        told = "expected one of dollars, tokens or calls to be given"
+        yield Mistake((*here, "name"), told, units)
     for name in names[1:]:
         told = f"expected one of dollars, tokens and calls alone; {names[0]} is given, too"
         yield Mistake((*here, name), told, ((*here, names[0]),))

@@ -126,6 +126,13 @@ def test_a_mistake_has_its_sentence(text: str, refused: Refused) -> None:
     assert refused(limits(text))[0] == MISTAKES[text]
 
 
+@pytest.mark.parametrize("text", ["dollars: many", "tokens: -1", "calls: 1.5"])
+def test_a_unit_that_is_no_good_is_one_mistake(text: str, refused: Refused) -> None:
+    """It was given, after all."""
+    [problem] = refused(limits(f"{{name: a, {text}}}"))
+    assert problem.startswith(f"{FIRST}.{text.partition(':')[0]}: expected ")
+
+
 def test_names_are_given_once(refused: Refused) -> None:
     """What was spent is kept under them."""
     assert refused(limits("{name: a, calls: 1}", "{name: a, tokens: 1}")) == [
