@@ -16,6 +16,7 @@ WHOLE = ("end_turn", "stop_sequence")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    parser.epilog = "A daemon with listen.tokens_file wants a token: set SIDECARD_TOKEN to it."
     parser.add_argument("prompt", metavar="PROMPT", help="the question; - reads standard input")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--stream", action="store_true", help="print the answer as it comes")

@@ -32,7 +32,7 @@ _MAX_BYTES: Final = 262_144
 _TOKEN: Final = re.compile(r"[!-~]{16,512}")
 _RULE: Final = "16 to 512 visible ASCII characters"
 _SCHEME: Final = "bearer "
-_FIX: Final = "send `authorization: Bearer TOKEN`"
+_FIX: Final = "send `authorization: Bearer TOKEN` (sidecard's clients: set SIDECARD_TOKEN)"
 
 _log = logging.getLogger(__name__)
 

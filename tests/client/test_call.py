@@ -227,6 +227,12 @@ async def test_no_daemon_is_one_line_too(tmp_path: Path) -> None:
     assert "`sidecard serve` starts one" in err
 
 
+async def test_the_help_tells_of_tokens() -> None:
+    """The command takes one, like each client, from the environment."""
+    status, out, _ = await call("--help")
+    assert (status, "set SIDECARD_TOKEN to it" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
