@@ -23,9 +23,12 @@ _WHERE: Final = "; listen.admin says where it is, --admin or $SIDECARD_ADMIN whe
 Document = dict[str, Any]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how the daemon is found, and in which form it is shown."""
-    parser.add_argument("--json", action="store_true", help="print the document as it is")
+def add_arguments(
+    parser: argparse.ArgumentParser, forms: "argparse._MutuallyExclusiveGroup | None" = None
+) -> None:
+    """Declare how the daemon is found, and in which form it is shown: one, among other `forms`."""
+    forms = forms or parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print the document as it is")
     parser.add_argument(
         "--admin", help=f"the daemon's listen.admin (default: $SIDECARD_ADMIN or {_DEFAULT})"
     )
@@ -106,6 +109,11 @@ def cell(value: object) -> str:
     """Return a value as text that no terminal takes for a command: callers name targets."""
     text = "?" if value is None else str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def number(count: object, what: str) -> str:
+    """Return how many there are of what a word names, as people say it."""
+    return f"{cell(count)} {what if count == 1 else what + 's'}"
 
 
 def percent(rate: object) -> str:

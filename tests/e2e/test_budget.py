@@ -211,13 +211,13 @@ async def test_restarts_forget_nothing(tmp_path: Path) -> None:
             assert (await accounts(daemon))["all"]["spent"] == 2
             assert await used(daemon) == ["2", "1"]
             _, out, _ = await command(daemon, "budget")
-            assert out.startswith("1 attempts that killed processes left open are in SPENT")
+            assert out.startswith("1 attempt that killed processes left open is in SPENT")
             token = str(tmp_path / "admin-token")
             ordered = await run(
                 "budget", "release", "--address", daemon.address, "--token-file", token
             )
             assert ordered[0] == 0, ordered
-            assert ordered[1].startswith("released 1 attempts, $0.00")
+            assert ordered[1].startswith("released 1 attempt, $0.00")
             await daemon.logged("left open released", attempts=1)
         async with served(sim, limit, folder=tmp_path) as (daemon, _):
             assert (await accounts(daemon))["all"]["spent"] == 1
