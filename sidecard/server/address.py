@@ -37,7 +37,8 @@ def bind(
         else:
             port = server.add_secure_port(address, credentials)
     except RuntimeError:
-        msg = f"can't listen on {address}: it is in use, or not an address of this machine"
+        told = "it is in use, or not an address of this machine; does a daemon run already?"
+        msg = f"can't listen on {address}: {told}"
         raise AddressError(msg) from None
     return f"{host}:{port}"
 
@@ -93,7 +94,7 @@ def _refuse_live(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
         probe.settimeout(1)
         probe.connect(str(path))
-        msg = f"can't listen on {_UNIX}{path}: another process does"
+        msg = f"can't listen on {_UNIX}{path}: another process does; a daemon that runs already?"
         raise AddressError(msg)
 
 
