@@ -18,7 +18,7 @@ _WHY_BYTES: Final = 200
 _PORTS: Final = 1 << 16
 INTERRUPTED, PIPE_CLOSED = 130, 141
 """Exit statuses of what a signal ended, as shells give them: 128 + SIGINT, 128 + SIGPIPE."""
-_WHERE: Final = "; listen.admin says where it is, --admin or $SIDECARD_ADMIN where to ask"
+_WHERE: Final = "listen.admin says where it is, --admin or $SIDECARD_ADMIN where to ask"
 
 Document = dict[str, Any]
 
@@ -63,8 +63,8 @@ def show(
     except _Refused as refused:
         return complain(arguments, f"{address} answers {refused}", 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        told = f"no daemon tells its status on {address}: {cell(error)}"
-        return complain(arguments, told + (_WHERE if isinstance(error, OSError) else ""), 1)
+        told = f"no daemon tells its status on {address}: {cell(error)}; {_WHERE}"
+        return complain(arguments, told, 1)
     return 0
 
 

@@ -94,6 +94,7 @@ async def test_what_speaks_no_http_commands_no_terminal() -> None:
         status, out, err = await run("--admin", f"127.0.0.1:{port}")
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.removesuffix("\n").isprintable()
+    assert err.endswith("--admin or $SIDECARD_ADMIN where to ask\n")
     assert "\\x04" in err
 
 
