@@ -149,6 +149,7 @@ async def test_an_address_in_use_is_told() -> None:
             assert second.returncode == 2
             assert f"can't listen on {daemon.address}: it is in use" in err.decode()
             assert "does a daemon run already?" in err.decode()
+            assert "add_port" not in err.decode()  # gRPC's own line.
             assert "Traceback" not in err.decode()
         async with connected(daemon.address) as caller:
             assert (await caller.Generate(QUESTION)).text
