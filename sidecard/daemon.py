@@ -217,6 +217,9 @@ async def serve(
         closing.push_async_callback(running.stack.cache.aclose)
         closing.push_async_callback(state.judge.aclose)
         facts = {"upstream": repr(transport)}
+        # First, so that a second daemon is told of the address that everybody knows.
+        closing.callback(fronts.grpc.let_go)
+        fronts.grpc.listen()
         others = await _open_others(config, fronts, told, closing, facts)
 
         async with reloader:

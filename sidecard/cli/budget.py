@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from sidecard.cli import operator, show
-from sidecard.cli.show import Document, cell, duration, section, table
+from sidecard.cli.show import Document, cell, duration, number, section, table
 
 if TYPE_CHECKING:
     from sidecard_client.operator import Operator
@@ -66,15 +66,18 @@ def told(budgets: Document, most: int | None = None) -> Iterator[str]:
 
 def _released(daemon: "Operator") -> list[str]:
     done = daemon.release_left_open()
-    return [f"released {done.attempts} attempts, ${done.nano_usd / NANO:,.4f}"]
+    return [f"released {number(done.attempts, 'attempt')}, ${done.nano_usd / NANO:,.4f}"]
 
 
 def _left_open(left: object) -> Iterator[str]:
     """Yield what is taken for spent because a process was killed."""
     if isinstance(left, dict) and left.get("attempts"):
         cost = _amount("nano_usd", left.get("nano_usd"))
-        yield f"{cell(left['attempts'])} attempts that killed processes left open are in SPENT"
-        yield f"with all that they may have cost, {cost}: sidecard budget release gives it back"
+        one = left["attempts"] == 1
+        told = f"{number(left['attempts'], 'attempt')} that killed processes left open"
+        yield f"{told} {'is' if one else 'are'} in SPENT"
+        they = "it" if one else "they"
+        yield f"with all that {they} may have cost, {cost}: sidecard budget release gives it back"
         yield ""
 
 
@@ -116,4 +119,4 @@ def _amount(unit: object, amount: object) -> str:
         return "?"
     if unit == "nano_usd":
         return f"${amount / NANO:,.4f}"
-    return f"{amount:,} {cell(unit)}"
+    return f"{amount:,} {cell(unit).removesuffix('s') if amount == 1 else cell(unit)}"

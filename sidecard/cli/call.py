@@ -16,6 +16,7 @@ WHOLE = ("end_turn", "stop_sequence")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    parser.epilog = "A daemon with listen.tokens_file wants a token: set SIDECARD_TOKEN to it."
     parser.add_argument("prompt", metavar="PROMPT", help="the question; - reads standard input")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--stream", action="store_true", help="print the answer as it comes")
@@ -92,14 +93,19 @@ def _cautions(reply: Reply) -> Iterator[str]:
     if "simulated" in reply.model:
         yield "note: this answer is simulated; no model was asked"
     if reply.degraded:
-        yield f"note: a stand-in, not the first choice: {reply.source} from {reply.target}"
+        yield f"note: a stand-in, not the first choice: {_source(reply)}"
     if reply.stop_reason not in WHOLE:
         yield f"note: the model stopped at {reply.stop_reason}"
 
 
+def _source(reply: Reply) -> str:
+    """Return where an answer comes from; a static one comes from no target."""
+    return f"{reply.source} from {reply.target}" if reply.target else reply.source
+
+
 def _facts(reply: Reply) -> Iterator[str]:
     usage, timings = reply.usage, reply.raw.timings
-    yield f"source: {reply.source} from {reply.target}, model {reply.model}"
+    yield f"source: {_source(reply)}{f', model {reply.model}' if reply.model else ''}"
     cached = usage.cache_read_tokens + usage.cache_write_tokens
     yield f"tokens: {usage.input_tokens + cached} in, {usage.output_tokens} out"
     nano = reply.cost_nano_usd

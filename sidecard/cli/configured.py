@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from sidecard.config import load as loading
 from sidecard.config import plan as planning
+from sidecard.config.load import Attempt
 from sidecard.config.problems import ConfigError
 
 # Flag → the field that it sets.
@@ -53,6 +55,11 @@ def plan(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan
 def read(arguments: argparse.Namespace, env: Mapping[str, str]) -> planning.Plan:
     """Return what is configured; raises `ConfigError` with every mistake."""
     return planning.plan(arguments.config, env, _flags(arguments))
+
+
+def attempt(arguments: argparse.Namespace, env: Mapping[str, str]) -> Attempt:
+    """Return what is good of the configuration, with the mistakes in it; asks for no key."""
+    return loading.attempt(arguments.config, env, _flags(arguments))
 
 
 def _flags(arguments: argparse.Namespace) -> dict[str, str]:

@@ -18,13 +18,17 @@ _WHY_BYTES: Final = 200
 _PORTS: Final = 1 << 16
 INTERRUPTED, PIPE_CLOSED = 130, 141
 """Exit statuses of what a signal ended, as shells give them: 128 + SIGINT, 128 + SIGPIPE."""
+_WHERE: Final = "listen.admin says where it is, --admin or $SIDECARD_ADMIN where to ask"
 
 Document = dict[str, Any]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how the daemon is found, and in which form it is shown."""
-    parser.add_argument("--json", action="store_true", help="print the document as it is")
+def add_arguments(
+    parser: argparse.ArgumentParser, forms: "argparse._MutuallyExclusiveGroup | None" = None
+) -> None:
+    """Declare how the daemon is found, and in which form it is shown: one, among other `forms`."""
+    forms = forms or parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print the document as it is")
     parser.add_argument(
         "--admin", help=f"the daemon's listen.admin (default: $SIDECARD_ADMIN or {_DEFAULT})"
     )
@@ -59,7 +63,8 @@ def show(
     except _Refused as refused:
         return complain(arguments, f"{address} answers {refused}", 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return complain(arguments, f"no daemon tells its status on {address}: {error}", 1)
+        told = f"no daemon tells its status on {address}: {cell(error)}; {_WHERE}"
+        return complain(arguments, told, 1)
     return 0
 
 
@@ -104,6 +109,11 @@ def cell(value: object) -> str:
     """Return a value as text that no terminal takes for a command: callers name targets."""
     text = "?" if value is None else str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def number(count: object, what: str) -> str:
+    """Return how many there are of what a word names, as people say it."""
+    return f"{cell(count)} {what if count == 1 else what + 's'}"
 
 
 def percent(rate: object) -> str:

@@ -5,6 +5,7 @@ import csv
 import io
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from sidecard.cli import show
@@ -39,18 +40,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_age_s,
         default=_age_s("1d"),
         metavar="AGE",
-        help="how far back, as 90m, 12h, 7d; in whole hours (default: 1d)",
+        help="how far back, as 90m, 12h, 7d; in whole hours (default: 1d). What is older than "
+        "budgets.usage_days is gone, and isn't in the sums",
     )
-    parser.add_argument("--csv", action="store_true", help="print CSV, with exact dollars")
-    show.add_arguments(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--csv", action="store_true", help="print CSV, with exact dollars")
+    show.add_arguments(parser, forms)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask and print; return 0, 1 when nobody answers so, 2 for an address that is none."""
     since = max(0, int(time.time() - arguments.since))
+    since -= since % UNITS_S["h"]
     names = ",".join(arguments.by)
 
     def lines(rows: list[Document]) -> Iterator[str]:
+        if not arguments.csv:
+            yield f"since {datetime.fromtimestamp(since, UTC).astimezone():%Y-%m-%d %H:%M %Z}"
         yield from (_csv if arguments.csv else _told)(rows, arguments.by)
 
     path = f"/usage.json?since={since}&by={names}"
@@ -75,9 +81,9 @@ def _told(rows: list[Document], by: tuple[str, ...]) -> Iterator[str]:
     if not rows:
         yield "nothing was used"
         return
-    head = (*[name.upper() for name in by], "CALLS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE")
+    head = ("ATTEMPTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COST")
     yield from table(
-        (*head, "COST"),
+        (*[name.upper() for name in by], *head),
         [
             (
                 *[cell(row.get(name)) for name in by],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Final
 
 from sidecard.config.budgets import BudgetLimit
 from sidecard.config.price_list import prices_of
@@ -10,6 +11,9 @@ from sidecard.config.problems import Mistake, Path, dotted
 from sidecard.config.schema import Config
 from sidecard.policy.budget import EACH, Beyond, Budget, Scope, Unit
 from sidecard.policy.budget_window import Calendar, Per, Rolling, Window
+
+_PATTERN: Final = "*?["
+"""What is in a pattern of models, and in no model's id."""
 
 
 def budgets_of(config: Config) -> tuple[Budget, ...]:
@@ -56,7 +60,10 @@ def _budget(limit: BudgetLimit) -> Budget:
 def _units(limit: BudgetLimit, here: Path) -> Iterator[Mistake]:
     names = [unit.value for unit in Unit if getattr(limit, unit.value) is not None]
     if not names:
-        yield Mistake((*here, "name"), "expected one of dollars, tokens or calls to be given", ())
+        # One that was given, and is no good, is told already.
+        units = tuple((*here, unit.value) for unit in Unit)
+        told = "expected one of dollars, tokens or calls to be given"
+        yield Mistake((*here, "name"), told, units)
     for name in names[1:]:
         told = f"expected one of dollars, tokens and calls alone; {names[0]} is given, too"
         yield Mistake((*here, name), told, ((*here, names[0]),))
@@ -66,7 +73,13 @@ def _route(config: Config, limit: BudgetLimit, here: Path) -> Iterator[Mistake]:
     route = limit.route
     if route is None or route == EACH or route in config.routes:
         return
-    if not any(fnmatchcase(route, pattern) for pattern in config.upstream.models):
+    if any(sign in route for sign in _PATTERN):
+        told = (
+            f'no model is called {route}; expected a route, a model\'s id, or "*" for each '
+            "(patterns aren't taken here)"
+        )
+        yield Mistake((*here, "route"), told)
+    elif not any(fnmatchcase(route, pattern) for pattern in config.upstream.models):
         told = f"no call can take {route}; expected a route, or a model that may be named directly"
         yield Mistake((*here, "route"), told, (("upstream", "models"),))
 

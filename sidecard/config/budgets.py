@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field, Strict
 
 from sidecard.config.kinds import Count, Expect, Section, told
 from sidecard.config.prices import Dollars
+from sidecard.config.problems import shown
+from sidecard.core.names import LABEL_CHARS, LABEL_KEY_CHARS, TENANT
+from sidecard.policy.budget import EACH
 
 _MOST_TOKENS = 10**15
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -25,6 +28,15 @@ def _zone(value: str) -> str:
     return value
 
 
+def _tenant(value: str) -> str:
+    if value != EACH and not TENANT.fullmatch(value):
+        raise told(
+            f'no tenant can be called {shown(value)}; expected a name, or "*" for each '
+            "(patterns aren't taken here)"
+        )
+    return value
+
+
 BudgetName: TypeAlias = Annotated[
     str,
     Strict(),
@@ -39,6 +51,15 @@ Zone: TypeAlias = Annotated[
     AfterValidator(_zone),
 ]
 Whose: TypeAlias = Annotated[str, Strict(), Len(1, 256), Expect('a name, or "*" for each')]
+Label: TypeAlias = Annotated[
+    str,
+    Strict(),
+    Len(1, LABEL_CHARS),
+    Expect(f'a value of up to {LABEL_CHARS} characters, or "*" for each'),
+]
+LabelKey: TypeAlias = Annotated[
+    str, Len(1, LABEL_KEY_CHARS), Expect(f"a label's key: 1 to {LABEL_KEY_CHARS} characters")
+]
 BudgetTokens: TypeAlias = Annotated[
     int,
     Strict(),
@@ -93,18 +114,20 @@ class BudgetLimit(Section):
         description="The time zone of a calendar window, as `Europe/Berlin`: where its midnight "
         "is.",
     )
-    tenant: Whose | None = Field(
+    tenant: Annotated[Whose, AfterValidator(_tenant)] | None = Field(
         None,
         description='Counts this tenant\'s calls; `"*"` gives each tenant a limit of its own. '
-        "null: all tenants share it.",
+        "It is a whole name: `team-*` is a mistake. null: all tenants share it.",
     )
     route: Whose | None = Field(
-        None, description="The same for routes. A model that is named directly is a route's name."
+        None,
+        description="The same for routes. A model that is named directly is a route's name; "
+        "a pattern of them, as `claude-*`, is a mistake.",
     )
-    labels: Mapping[str, Whose] = Field(
+    labels: Mapping[LabelKey, Label] = Field(
         {},
         description='The same for labels of calls, as `{team: "*"}`. A call that has no such label '
-        "has an empty one.",
+        "has an empty one. Any other value is compared as it is, with the stars in it.",
     )
     beyond: Literal["refuse", "step_down", "warn"] = Field(
         "refuse",

@@ -31,7 +31,7 @@ RouteName: TypeAlias = Annotated[
 Model: TypeAlias = Annotated[
     str, Strict(), Field(pattern=r"^[!-~]{1,256}$"), Expect("a model's id")
 ]
-Resort: TypeAlias = Literal["stale", "deferred", "static"]
+Resort: TypeAlias = Literal["stale", "static"]
 
 
 class Timeouts(Section):
@@ -110,9 +110,9 @@ class Route(Section):
     last_resorts: Annotated[tuple[Resort, ...], AfterValidator(each_once)] = Field(
         (),
         description="What may stand in when every target failed, for a call that doesn't say; "
-        "what isn't there is skipped: `stale`, an expired answer of the cache; `deferred`, a "
-        "ticket for an answer later; `static`, the text of `static_message`. They are tried in "
-        "this order, however they are listed, and marked as degraded. `[]`: the call fails.",
+        "what isn't there is skipped: `stale`, an expired answer of the cache; `static`, the text "
+        "of `static_message`. They are tried in this order, however they are listed, and marked "
+        "as degraded. `[]`: the call fails.",
     )
     static_message: Words = Field(
         "",

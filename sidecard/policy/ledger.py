@@ -273,4 +273,4 @@ def amount_text(unit: Unit, amount: int) -> str:
     """Return an amount for people."""
     if unit is Unit.DOLLARS:
         return f"${amount / 1_000_000_000:,.4f}"
-    return f"{amount:,} {unit.value}"
+    return f"{amount:,} {unit.value.removesuffix('s') if amount == 1 else unit.value}"

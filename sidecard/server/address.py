@@ -1,6 +1,7 @@
 """Where the daemon listens: a loopback port, or a socket file that only its owner opens."""
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
@@ -30,16 +31,40 @@ def bind(
     """
     if address.startswith(_UNIX):
         return _bind_unix(server, Path(address.removeprefix(_UNIX)), unix_mode)
-    host = address.rpartition(":")[0]
+    host, _, port = address.rpartition(":")
+    if _taken(host.strip("[]"), int(port)):
+        told = "it is in use; does a daemon run already?"
+        raise AddressError(f"can't listen on {address}: {told}")
     try:
         if credentials is None:
-            port = server.add_insecure_port(address)
+            bound = server.add_insecure_port(address)
         else:
-            port = server.add_secure_port(address, credentials)
+            bound = server.add_secure_port(address, credentials)
     except RuntimeError:
         msg = f"can't listen on {address}: it is in use, or not an address of this machine"
         raise AddressError(msg) from None
-    return f"{host}:{port}"
+    return f"{host}:{bound}"
+
+
+def _taken(host: str, port: int) -> bool:
+    """Whether others listen there: asked first, as gRPC prints a line of its own when it fails."""
+    if port == 0:
+        return False
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return False  # gRPC says what is wrong with it.
+    return all(_in_use(family, where) for family, _, _, _, where in found)
+
+
+def _in_use(family: int, where: tuple[object, ...]) -> bool:
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(where)
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def inode(address: str) -> tuple[int, int] | None:
@@ -93,7 +118,7 @@ def _refuse_live(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
         probe.settimeout(1)
         probe.connect(str(path))
-        msg = f"can't listen on {_UNIX}{path}: another process does"
+        msg = f"can't listen on {_UNIX}{path}: another process does; a daemon that runs already?"
         raise AddressError(msg)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import NoReturn, TypeVar
 
 import grpc
@@ -109,7 +110,8 @@ class AdminServicer:
             found = await asyncio.shield(self._reload())
         except ConfigError as error:
             problems = [
-                Violation(problem.path or "config", str(problem)) for problem in error.problems
+                Violation(problem.path or "config", str(replace(problem, path="")))
+                for problem in error.problems
             ]
             await _fail(context, InvalidCall(*problems), arrival)
         except Exception as error:  # noqa: BLE001  # as above

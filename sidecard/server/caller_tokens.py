@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from sidecard.core.errors import Unauthenticated
+from sidecard.core.names import TENANT, TENANT_RULE
 from sidecard.server.bad_files import BadTokens
-from sidecard.server.wire.terms_in import TENANT, TENANT_RULE
 
 LOOK_EVERY_S: Final = 1.0
 TELL_EVERY_S: Final = 10.0
@@ -32,7 +32,7 @@ _MAX_BYTES: Final = 262_144
 _TOKEN: Final = re.compile(r"[!-~]{16,512}")
 _RULE: Final = "16 to 512 visible ASCII characters"
 _SCHEME: Final = "bearer "
-_FIX: Final = "send `authorization: Bearer TOKEN`"
+_FIX: Final = "send `authorization: Bearer TOKEN` (sidecard's clients: set SIDECARD_TOKEN)"
 
 _log = logging.getLogger(__name__)
 

@@ -86,7 +86,9 @@ async def test_what_cannot_be_closed_is_told(tmp_path: Path) -> None:
             assert f"target: {told}" in said
         done = await reset("--everything", SIDECARD_DATA_DIR=data)
         assert done == (0, "none was open\n", "")
-        code, _, said = await reset("--everything", "--token-file", "/dev/null")
+        wrong = tmp_path / "wrong"
+        wrong.write_text("guess")
+        code, _, said = await reset("--everything", "--token-file", str(wrong))
         assert (code, "operator's token" in said) == (1, True)
         assert await states(daemon) == {"claude-sonnet-5-5": "forced_open"}
         assert (await fails(caller.Generate(ASK))).reason == "BREAKER_OPEN"

@@ -98,12 +98,11 @@ async def test_who_has_no_token_removes_nothing(tmp_path: Path) -> None:
     wrong.write_text("guess\n")
     async with served(tmp_path / "data") as (daemon, caller):
         await caller.Generate(asks("hello"))
-        for file in (wrong, Path("/dev/null")):
-            status, out, told = await command(
-                "purge", "--everything", "--token-file", str(file), "--address", daemon.address
-            )
-            assert (status, out) == (1, "")
-            assert "an order needs the operator's token" in told
+        status, out, told = await command(
+            "purge", "--everything", "--token-file", str(wrong), "--address", daemon.address
+        )
+        assert (status, out) == (1, "")
+        assert "an order needs the operator's token" in told
         assert (await caller.Generate(asks("hello"))).source == HIT
 
 

@@ -123,6 +123,9 @@ async def test_no_daemon_is_one_sentence() -> None:
     status, out, err = await run("--admin", f"127.0.0.1:{unused_port()}")
     assert (status, out) == (1, "")
     assert err.startswith("sidecard status: no daemon tells its status on 127.0.0.1:")
+    assert err.endswith(
+        "; listen.admin says where it is, --admin or $SIDECARD_ADMIN where to ask\n"
+    )
     assert len(err.splitlines()) == 1
 
 

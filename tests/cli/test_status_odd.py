@@ -82,6 +82,22 @@ async def test_another_answer_is_one_sentence(document: Any, why: str) -> None:
     assert why in err
 
 
+async def test_what_speaks_no_http_commands_no_terminal() -> None:
+    """As the daemon's own gRPC: what it sends is shown as text."""
+
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0\0\x12\x04\x1b[2J\0\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        status, out, err = await run("--admin", f"127.0.0.1:{port}")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.removesuffix("\n").isprintable()
+    assert err.endswith("--admin or $SIDECARD_ADMIN where to ask\n")
+    assert "\\x04" in err
+
+
 @pytest.mark.parametrize("port", ["65536", "99999999999", "²", "-1"])
 async def test_what_is_no_port_is_told(port: str) -> None:
     """Before anything is asked."""

@@ -227,6 +227,28 @@ async def test_no_daemon_is_one_line_too(tmp_path: Path) -> None:
     assert "`sidecard serve` starts one" in err
 
 
+async def test_a_static_answer_comes_from_nobody(daemon: ScriptedDaemon) -> None:
+    """No target and no model are named where there is none."""
+
+    async def generate(_: object, _context: object) -> pb.GenerateResponse:
+        return pb.GenerateResponse(
+            text="later", stop_reason="end_turn", degraded=True, source="SOURCE_STATIC"
+        )
+
+    daemon.generate = generate
+    status, _, err = await call("hi", "-v", "--address", daemon.address)
+    assert (status, err.splitlines()[:2]) == (
+        0,
+        ["note: a stand-in, not the first choice: STATIC", "source: STATIC"],
+    )
+
+
+async def test_the_help_tells_of_tokens() -> None:
+    """The command takes one, like each client, from the environment."""
+    status, out, _ = await call("--help")
+    assert (status, "set SIDECARD_TOKEN to it" in out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

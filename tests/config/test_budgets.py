@@ -48,6 +48,15 @@ def test_what_is_configured_is_what_counts(taken: Taken) -> None:
     )
 
 
+def test_names_that_a_call_can_have_are_taken(taken: Taken) -> None:
+    """A star in a label's value may be the caller's own."""
+    text = limits(
+        "{name: a, calls: 1, tenant: 'Acme:eu@1', route: claude-haiku-5-5, labels: {k: 'a*'}}"
+    )
+    [budget] = budgets_of(taken(text).config)
+    assert budget.scope == Scope("Acme:eu@1", "claude-haiku-5-5", (("k", "a*"),))
+
+
 def test_without_any_there_are_none(taken: Taken) -> None:
     """The default is no budget."""
     assert budgets_of(taken(None).config) == ()
@@ -92,8 +101,20 @@ MISTAKES = {
         f"{FIRST}.route: no call can take fast; expected a route, or a model that may be named "
         f"directly {HERE}"
     ),
+    "{name: a, calls: 1, tenant: 'team-*'}": (
+        f"""{FIRST}.tenant: no tenant can be called 'team-*'; expected a name, or "*" for each """
+        f"(patterns aren't taken here) {HERE}"
+    ),
+    "{name: a, calls: 1, route: 'claude-*'}": (
+        f"{FIRST}.route: no model is called claude-*; expected a route, a model's id, or "
+        f""""*" for each (patterns aren't taken here) {HERE}"""
+    ),
     "{name: a, calls: 1, labels: {team: ''}}": (
-        f"""{FIRST}.labels.team: expected a name, or "*" for each, got '' {HERE}"""
+        f"{FIRST}.labels.team: expected a value of up to 128 characters, or "
+        f""""*" for each, got '' {HERE}"""
+    ),
+    "{name: a, calls: 1, labels: {'': a}}": (
+        f"{FIRST}.labels.'': expected a label's key: 1 to 63 characters, got '' {HERE}"
     ),
     "{name: a, call: 1}": f"{FIRST}.call: unknown key; did you mean calls? {HERE}",
 }
@@ -103,6 +124,13 @@ MISTAKES = {
 def test_a_mistake_has_its_sentence(text: str, refused: Refused) -> None:
     """Where, what was expected and what was there."""
     assert refused(limits(text))[0] == MISTAKES[text]
+
+
+@pytest.mark.parametrize("text", ["dollars: many", "tokens: -1", "calls: 1.5"])
+def test_a_unit_that_is_no_good_is_one_mistake(text: str, refused: Refused) -> None:
+    """It was given, after all."""
+    [problem] = refused(limits(f"{{name: a, {text}}}"))
+    assert problem.startswith(f"{FIRST}.{text.partition(':')[0]}: expected ")
 
 
 def test_names_are_given_once(refused: Refused) -> None:

@@ -34,8 +34,8 @@ MISTAKES = {
         "expected static_message to be set too"
     ),
     with_m("last_resorts: [stale, stale]"): f"{ROUTE}.last_resorts: expected each at most once",
-    with_m("last_resorts: [cached]"): (
-        f"{ROUTE}.last_resorts[0]: expected stale, deferred or static, got 'cached'"
+    with_m("last_resorts: [deferred]"): (
+        f"{ROUTE}.last_resorts[0]: expected stale or static, got 'deferred'"
     ),
     with_m("static_message: 5"): (
         f"{ROUTE}.static_message: expected a text of at most 10000 characters, got 5"
@@ -159,7 +159,7 @@ FINE = [
     TWO.format("breaker: {open_s: 5}", ", breaker: {open_s: 5, probes: 1}"),
     TWO.format("timeouts: {idle_s: 5}", ", timeouts: {first_event_s: 5}"),
     with_m("last_resorts: [static], static_message: Later."),
-    with_m("last_resorts: [stale, deferred], continue_stream: true"),
+    with_m("last_resorts: [stale], continue_stream: true"),
     with_m("static_message: Later."),
     with_m("retry: {}, hedge: {min_delay_s: 1}, admission: {queue: 1}"),
     with_m("retry: {base_s: 9, max_delay_s: 9, max_attempts: 9, max_attempts_per_call: 9}"),

@@ -143,13 +143,28 @@ async def test_an_address_in_use_is_told() -> None:
     """A second daemon on one address exits 2 and says why; the first one serves on."""
     async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
         env = settings(sim.base_url) | {"SIDECARD_LISTEN__GRPC": daemon.address}
-        second = await spawn(env)
-        _, err = await second.communicate()
-        assert second.returncode == 2
-        assert daemon.address in err.decode()
-        assert "Traceback" not in err.decode()
+        for admin in ("127.0.0.1:0", daemon.admin):  # Of both, gRPC's is the one that is told.
+            second = await spawn(env | {"SIDECARD_LISTEN__ADMIN": admin})
+            _, err = await second.communicate()
+            assert second.returncode == 2
+            assert f"can't listen on {daemon.address}: it is in use" in err.decode()
+            assert "does a daemon run already?" in err.decode()
+            assert "add_port" not in err.decode()  # gRPC's own line.
+            assert "Traceback" not in err.decode()
         async with connected(daemon.address) as caller:
             assert (await caller.Generate(QUESTION)).text
+
+
+async def test_a_start_that_fails_leaves_no_socket(tmp_path: Path) -> None:
+    """Where the admin's address, which is taken second, turns out to be in use."""
+    path = tmp_path / "sidecard.sock"
+    async with Simulator() as sim, running(settings(sim.base_url)) as daemon:
+        env = {"SIDECARD_LISTEN__GRPC": f"unix://{path}", "SIDECARD_LISTEN__ADMIN": daemon.admin}
+        second = await spawn(settings(sim.base_url) | env)
+        _, err = await second.communicate()
+        assert (second.returncode, "listen.admin" in err.decode()) == (2, True)
+        assert "Traceback" not in err.decode()
+        assert not path.exists()
 
 
 async def test_a_full_log_holds_up_nobody() -> None:

@@ -266,7 +266,9 @@ async def test_an_operator_may_order_it(file: Path, tmp_path: Path) -> None:
         code, out, told = await order(daemon, token)
         assert (code, out) == (1, "")
         assert "admission.in_flight" in told
-        code, _, told = await order(daemon, "/dev/null")
+        wrong = tmp_path / "wrong"
+        wrong.write_text("guess")
+        code, _, told = await order(daemon, str(wrong))
         assert (code, "operator's token" in told) == (1, True)
         assert (await status(daemon))["admission"]["shared"]["limit"] == 3
 

@@ -54,7 +54,7 @@ async def test_a_call_needs_a_token_and_its_tenant(tmp_path: Path) -> None:
         async with AsyncClient(daemon.address, token=ANY) as anybody:
             await anybody.generate("who am I?", tenant="team-c")
         async with AsyncClient(daemon.address, token="") as nobody:
-            with pytest.raises(Unauthenticated):
+            with pytest.raises(Unauthenticated, match="set SIDECARD_TOKEN"):
                 await nobody.generate("who am I?")
         for tenant in ("team-a", "team-c"):
             await daemon.logged("call", tenant=tenant)

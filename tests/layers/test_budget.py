@@ -161,6 +161,9 @@ async def test_a_refusal_names_the_budget_and_when_it_resets() -> None:
         await ask(bank)
     error = raised.value
     assert (error.budget, error.target, error.moves_on) == ("pot", "claude-test", False)
+    none = Bank(Script(), limited(0, name="none", unit=Unit.CALLS))
+    with pytest.raises(BudgetExhausted, match="may take 1 call, which is more"):
+        await ask(none)
     assert error.retry_after_s is None
     bank = Bank(Script(WHOLE), limited(105, name="pot", window=HOUR))
     await ask(bank)

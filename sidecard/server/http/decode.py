@@ -8,11 +8,12 @@ from sidecard.core import jsonio
 from sidecard.core.call import CacheMode, CachePolicy, Call, FallbackPolicy, Mode, Priority, Route
 from sidecard.core.errors import InvalidCall, Violation
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.names import TENANT, TENANT_RULE
 from sidecard.policy.intake import Intake
 from sidecard.server.arrival import Arrival
 from sidecard.server.http.structured import schema_of
 from sidecard.server.wire.routing import Routing, limit_of
-from sidecard.server.wire.terms_in import BETA, TENANT, TENANT_RULE, permitted
+from sidecard.server.wire.terms_in import BETA, permitted
 from sidecard.server.wire.violations import Violations, shown
 
 _MESSAGES: Final = 10_000

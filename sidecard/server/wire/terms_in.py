@@ -15,14 +15,13 @@ from sidecard.core.call import (
 )
 from sidecard.core.errors import PermissionDenied
 from sidecard.core.jsonio import JsonObject
+from sidecard.core.names import LABEL_CHARS, LABEL_KEY_CHARS, TENANT, TENANT_RULE
 from sidecard.server.wire.violations import Violations, has_controls, shown
 from sidecard.v1 import generation_pb2 as pb
 
 BETA: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
-TENANT_RULE: Final = "1 to 64 of a-z, A-Z, 0-9 and ._:@-, starting with a letter or a digit"
 _DURATION_S, _SECOND_NS = 315_576_000_000, 1_000_000_000  # google.protobuf.Duration
-_LABELS, _LABEL_KEY_CHARS, _LABEL_CHARS, _NAMESPACE_CHARS = 16, 63, 128, 64
+_LABELS, _NAMESPACE_CHARS = 16, 64
 
 _PRIORITIES: Final = {
     pb.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
@@ -73,12 +72,12 @@ def labels_of(request: pb.GenerateRequest, found: Violations) -> JsonObject:
         return {}
     for key, value in labels.items():
         path = f"labels[{shown(key)}]"
-        if not 1 <= len(key) <= _LABEL_KEY_CHARS:
+        if not 1 <= len(key) <= LABEL_KEY_CHARS:
             found.add(
-                path, f"has a key of {len(key):,} characters; 1 to {_LABEL_KEY_CHARS} are taken"
+                path, f"has a key of {len(key):,} characters; 1 to {LABEL_KEY_CHARS} are taken"
             )
-        if len(value) > _LABEL_CHARS:
-            found.add(path, f"has {len(value):,} characters; at most {_LABEL_CHARS} are taken")
+        if len(value) > LABEL_CHARS:
+            found.add(path, f"has {len(value):,} characters; at most {LABEL_CHARS} are taken")
         if has_controls(key) or has_controls(value):
             found.add(path, "has control characters; remove them")
     return labels
