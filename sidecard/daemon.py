@@ -34,6 +34,7 @@ from sidecard.opening import (
 )
 from sidecard.reloading import Reloader
 from sidecard.server import lifecycle
+from sidecard.server.address import refuse_taken
 from sidecard.server.admin_service import Reload
 from sidecard.server.told import Told
 from sidecard.state import State
@@ -218,8 +219,7 @@ async def serve(
         closing.push_async_callback(state.judge.aclose)
         facts = {"upstream": repr(transport)}
         # First, so that a second daemon is told of the address that everybody knows.
-        closing.callback(fronts.grpc.let_go)
-        fronts.grpc.listen()
+        refuse_taken(config.listen.grpc)
         others = await _open_others(config, fronts, told, closing, facts)
 
         async with reloader:

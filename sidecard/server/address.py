@@ -29,25 +29,34 @@ def bind(
 
     With `credentials` a port is encrypted; a socket's file never is. Raises `AddressError`.
     """
+    refuse_taken(address)
     if address.startswith(_UNIX):
         return _bind_unix(server, Path(address.removeprefix(_UNIX)), unix_mode)
-    host, _, port = address.rpartition(":")
-    if _taken(host.strip("[]"), int(port)):
-        told = "it is in use; does a daemon run already?"
-        raise AddressError(f"can't listen on {address}: {told}")
     try:
         if credentials is None:
-            bound = server.add_insecure_port(address)
+            port = server.add_insecure_port(address)
         else:
-            bound = server.add_secure_port(address, credentials)
+            port = server.add_secure_port(address, credentials)
     except RuntimeError:
         msg = f"can't listen on {address}: it is in use, or not an address of this machine"
         raise AddressError(msg) from None
-    return f"{host}:{bound}"
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def refuse_taken(address: str) -> None:
+    """Raise `AddressError` where others listen; remove the socket that a killed process left.
+
+    gRPC, which finds that too, prints a line of its own.
+    """
+    if address.startswith(_UNIX):
+        _clear_stale(Path(address.removeprefix(_UNIX)))
+        return
+    host, _, port = address.rpartition(":")
+    if _taken(host.strip("[]"), int(port)):
+        raise AddressError(f"can't listen on {address}: it is in use; does a daemon run already?")
 
 
 def _taken(host: str, port: int) -> bool:
-    """Whether others listen there: asked first, as gRPC prints a line of its own when it fails."""
     if port == 0:
         return False
     try:
@@ -85,7 +94,6 @@ def release(address: str, ours: tuple[int, int] | None) -> None:
 
 
 def _bind_unix(server: grpc.aio.Server, path: Path, mode: int) -> str:
-    _clear_stale(path)
     try:
         with _umask(0o777 & ~mode):  # Never open to others, not even for a moment.
             server.add_insecure_port(f"unix:{path}")

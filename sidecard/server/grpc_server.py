@@ -94,26 +94,14 @@ class GrpcServer:
         if listen.reflection:
             reflection.enable_server_reflection(services, self._server)
 
-    def listen(self) -> None:
-        """Take both addresses, which are then those as bound; raises `AddressError`.
-
-        Who connects waits until `start`.
-        """
+    async def start(self) -> None:
+        """Listen and serve; raises `AddressError`. Both addresses are then those as bound."""
         credentials = self._tls.grpc_credentials() if self._tls else None
         mode = int(self._listen.unix_mode, 8)
         self.address = bind(self._server, self._listen.grpc, mode, credentials)
         self._inode = inode(self.address)
         if self._probed is not None and self._listen.health is not None:
             self.health_address = bind(self._probed, self._listen.health, mode)
-
-    def let_go(self) -> None:
-        """Remove the socket's file, if it is still this server's."""
-        release(self.address, self._inode)
-        self._inode = None  # The next file may be given the same.
-
-    async def start(self) -> None:
-        """Serve at the addresses that `listen` took."""
-        if self._probed is not None:
             await self._probed.start()
         await self._server.start()
         for service in ("", SERVICE):
@@ -135,7 +123,7 @@ class GrpcServer:
         await stopping
         if self._probed is not None:  # Until here it has told that nothing is taken any more.
             await self._probed.stop(0)
-        self.let_go()
+        release(self.address, self._inode)
 
 
 def _options(listen: Listen, total_s: float) -> list[tuple[str, int]]:

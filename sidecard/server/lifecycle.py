@@ -54,10 +54,10 @@ async def run(
 ) -> int:
     """Serve until a signal and drain; return the exit status.
 
-    The server has its addresses; `others` serve already, and are drained with it.
-    `drained` is called when no call runs any more.
+    `others` serve already, and are drained with it. `drained` is called when no call runs any more.
 
     0 when every running call had its time; 128 + the signal when a second one cut that short.
+    Raises `AddressError` when there is nowhere to listen.
     """
     with Signals() as signals:
         await server.start()
