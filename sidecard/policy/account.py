@@ -6,6 +6,7 @@ Clocks step, so an account never goes by the clock alone:
 no step back may give a spent window's money again. How, each kind says itself.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -27,7 +28,7 @@ class Slot:
         return f"<Slot {self.span.start}, {self.spent:,} spent, {self.reserved:,} reserved>"
 
 
-class Account:
+class Account(ABC):
     """`spent` and `reserved` are what counts now, as of the last `turn`.
 
     `values` are those of its scope.
@@ -45,21 +46,21 @@ class Account:
         """What can't be given to others."""
         return self.spent + self.reserved
 
+    @abstractmethod
     def turn(self, wall: float) -> Slot:
         """Go to a moment of the wall clock; return what takes the charges of that moment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counts(self, slot: Slot) -> bool:
         """Whether a slot is in what counts now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def room_at(self, need: int, limit: int) -> int | None:
         """Return when so much fits in, in seconds since the Unix epoch; None for never."""
-        raise NotImplementedError
 
+    @abstractmethod
     def until(self, slot: Slot) -> int:
         """Return the moment from which on nobody needs to know of a slot."""
-        raise NotImplementedError
 
     def load(self, start: int, spent: int) -> None:
         """Add what was spent in the slot that began at `start`, before any `turn` that is later."""
@@ -67,17 +68,17 @@ class Account:
         if slot is not None:
             self.settle(slot, 0, spent)
 
+    @abstractmethod
     def tell(self, percent: int) -> int:
         """Take note that so much of the limit is used; return what was told of this window."""
-        raise NotImplementedError
 
+    @abstractmethod
     def untell(self) -> None:
         """Forget how much of the limit was told, as there is another limit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _slot(self, start: int) -> Slot | None:
         """Return the slot that begins then, None where it is forgotten."""
-        raise NotImplementedError
 
     def _insert(self, slot: Slot) -> Slot:
         """Put a slot in its place among those that are known."""
