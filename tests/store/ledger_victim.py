@@ -101,7 +101,7 @@ def bills(pipe: int) -> list[int]:
     return [bill for (bill,) in _BILL.iter_unpack(data)]
 
 
-def main(folder: Path, seed: int, opened: Connection, billing: Connection) -> None:
+def main(folder: Path, seed: int, billing: Connection, opened: Connection) -> None:
     """Spend as the seed says, after having told that the ledger is open."""
     asyncio.run(_spend(folder, seed, opened, billing.fileno()))
 

@@ -1,12 +1,7 @@
 """A process that is killed while it writes."""
 
-import multiprocessing
 import os
-import random
-import signal
-import time
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -15,26 +10,10 @@ from sidecard.store.cipher import Cipher
 from tests.store import victim
 from tests.store.conformance import NOW
 from tests.store.disk import Disk, opened
+from tests.store.killing import killed
 from tests.store.victim import KEYS, MAX_BYTES, entry_of, key_of
 
 KILLS = int(os.environ.get("SIDECARD_TEST_KILLS", "200"))
-
-
-# A server that has imported everything forks them, so that a process costs no start of Python.
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.store.victim"])
-
-
-def killed_while_writing(folder: Path, seed: int, key_file: Path | None) -> None:
-    """Start the process, and kill it some hundredths of a second after it began to write."""
-    ours, its = _FORKS.Pipe()
-    child = _FORKS.Process(target=victim.main, args=(folder, seed, key_file, its))
-    child.start()
-    assert ours.recv_bytes() == b"open"
-    time.sleep(random.Random(seed).uniform(0.0, 0.06))  # noqa: S311
-    child.kill()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.timeout(600)
@@ -47,7 +26,7 @@ async def test_what_a_killed_process_wrote_is_whole(
     if key_file is not None:
         key_file.write_text(os.urandom(32).hex())
     for seed in range(kills):
-        killed_while_writing(folder, seed, key_file)
+        killed(victim.main, folder, seed, key_file, seed=seed)
         cipher = Cipher(key_file) if key_file is not None else None
         async with opened(Disk(folder, max_bytes=MAX_BYTES, cipher=cipher)) as disk:
             assert disk.said(StoreSetAside) == []

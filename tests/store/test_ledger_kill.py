@@ -1,10 +1,6 @@
 """A process that is killed while it spends: the ledger against the bill, 200 times."""
 
-import multiprocessing
 import os
-import random
-import signal
-import time
 from pathlib import Path
 from typing import Final
 
@@ -12,27 +8,18 @@ import pytest
 
 from sidecard.core.ledger import LedgerOpened, LedgerSetAside, UsageQuery
 from tests.store import ledger_victim
+from tests.store.killing import FORKS, killed
 from tests.store.ledger_victim import CALLERS, TENANTS, WORST, Books, bills
 
 KILLS: Final = int(os.environ.get("SIDECARD_TEST_KILLS", "200"))
 
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.store.victim", "tests.store.ledger_victim"])
-
 
 def killed_while_spending(folder: Path, seed: int) -> list[int]:
-    """Start the process, kill it some hundredths of a second after it began; return its bills."""
-    ours, its = _FORKS.Pipe()
-    billed, billing = _FORKS.Pipe(duplex=False)
-    child = _FORKS.Process(target=ledger_victim.main, args=(folder, seed, its, billing))
-    child.start()
-    billing.close()
-    assert ours.recv_bytes() == b"open"
-    time.sleep(random.Random(seed).uniform(0.0, 0.06))  # noqa: S311
-    child.kill()
-    child.join()
-    assert child.exitcode == -signal.SIGKILL
-    with billed, ours, its:
+    """Return what a process was billed until it was killed, soon after it began."""
+    billed, billing = FORKS.Pipe(duplex=False)
+    with billed:
+        with billing:
+            killed(ledger_victim.main, folder, seed, billing, seed=seed)
         return bills(billed.fileno())
 
 
