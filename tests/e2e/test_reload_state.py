@@ -142,7 +142,7 @@ async def test_the_first_budgets_wait_for_a_ledger_that_is_being_opened(
     async with Simulator() as sim, served(sim, file, **env) as (daemon, caller):
         write(file, budgets={"limits": [{"name": "all", "calls": 9}]})
         await reloaded(daemon)
-        await caller.Generate(ASK)
+        assert (await caller.Generate(ASK)).source == pb.SOURCE_UPSTREAM
 
 
 async def test_a_budget_that_goes_and_comes_back_has_what_was_under_way(file: Path) -> None:
