@@ -1,7 +1,5 @@
 """`sidecard breaker reset` against a real daemon whose breaker has opened."""
 
-import asyncio
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,8 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
-from tests.support.daemon import Daemon, environment
+from tests.support.command import sidecard
+from tests.support.daemon import Daemon
 from tests.support.reloading import ROUTES, metric, reloaded, served, status, write
 from tests.support.rpc import fails
 
@@ -20,14 +19,7 @@ ONCE = {"retry": {"max_attempts": 1}}
 
 
 async def command(*arguments: str, **env: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecard", "breaker", *arguments),
-        env=environment(**env),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, told = await process.communicate()
-    return process.returncode or 0, out.decode(), told.decode()
+    return await sidecard("breaker", *arguments, **env)
 
 
 async def states(daemon: Daemon) -> dict[str, str]:

@@ -1,27 +1,19 @@
 """What orders need of a configuration: where the token is and the daemon, and nothing else."""
 
-import asyncio
-import sys
 from pathlib import Path
 
 import pytest
 
 from sidecard.simulator.server import Simulator
-from tests.support.daemon import environment, running, settings
+from tests.support.command import sidecard
+from tests.support.daemon import running, settings
 
 EXPECTED = "expected one line of visible characters"
 
 
 async def release(*arguments: str, **env: str) -> tuple[int, str, str]:
     """Return the exit status and what was printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sidecard", "budget", "release", *arguments),
-        env=environment(**env),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, told = await process.communicate()
-    return process.returncode or 0, out.decode(), told.decode()
+    return await sidecard("budget", "release", *arguments, **env)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 from sidecard.simulator.script import Script
 from sidecard.simulator.server import Simulator
 from sidecard.v1 import generation_pb2 as pb
+from tests.support.command import sidecard
 from tests.support.daemon import Daemon, environment, running, settings
 from tests.support.reloading import metric
 from tests.support.rpc import Caller, connected, fails, read
@@ -51,17 +52,7 @@ async def used(daemon: Daemon) -> list[str]:
 
 async def command(daemon: Daemon, *arguments: str) -> tuple[int, str, str]:
     """Run a command against the daemon; return its exit status and what it printed."""
-    return await run(*arguments, "--admin", daemon.admin)
-
-
-async def run(*arguments: str) -> tuple[int, str, str]:
-    """Run a command; return its exit status and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sidecard", *arguments, env=environment(),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    return await sidecard(*arguments, "--admin", daemon.admin)
 
 
 async def accounts(daemon: Daemon) -> dict[str, dict[str, Any]]:
@@ -217,7 +208,7 @@ async def test_restarts_forget_nothing(tmp_path: Path) -> None:
             _, out, _ = await command(daemon, "budget")
             assert out.startswith("1 attempt that killed processes left open is in SPENT")
             token = str(tmp_path / "admin-token")
-            ordered = await run(
+            ordered = await sidecard(
                 "budget", "release", "--address", daemon.address, "--token-file", token
             )
             assert ordered[0] == 0, ordered
